@@ -1,0 +1,1 @@
+"""What the edge and central must agree on, and nothing else."""

@@ -1,0 +1,39 @@
+"""Bounds on everything that comes from outside. One place, so that both ends agree.
+
+Names carry the unit, then the qualifier. The JSON Schemas are generated from these.
+"""
+
+from typing import Final
+
+PAYLOAD_BYTES_MAX: Final = 256 * 1024
+"""Largest message a device may send. A payment with 1,000 lines is about 150 KiB."""
+
+ID_CHARS_MAX: Final = 64
+TEXT_CHARS_MAX: Final = 256
+LINES_MAX: Final = 1_000
+"""Lines of one order, or of one stock report."""
+
+COST_MINOR_MAX: Final = 5 * 10**8
+"""Largest single cost in a network: keeps every plan's cost within the kernels' integers."""
+
+WEIGHT_G_MAX: Final = 10**9
+QUANTITY_MAX: Final = 1_000_000
+MONEY_MINOR_MAX: Final = 10**13
+PACKAGES_MAX: Final = 64
+"""Most packages a plan may have, whatever the profile says."""
+
+SEQUENCE_MAX: Final = 10**15
+NODES_MAX: Final = 2_000
+PRODUCTS_MAX: Final = 200_000
+SERVICES_MAX: Final = 64
+LANES_MAX: Final = 500_000
+TARIFFS_MAX: Final = 5_000
+TARIFF_STEPS_MAX: Final = 64
+REGIONS_MAX: Final = 512
+
+BATCH_EVENTS_MAX: Final = 256
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A batch of the edge's log on the wire. Brokers commonly refuse more than 10 MiB."""
+
+GRANT_CELLS_MAX: Final = 1_000
+"""Cells in one grant, so that applying it never holds up a till for long."""
