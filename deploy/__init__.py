@@ -1,0 +1,1 @@
+"""What stands around the daemons: command line, brokers, demo, service units, configuration."""

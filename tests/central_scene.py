@@ -1,0 +1,253 @@
+"""A scene for central's tests: a small network, and edges that write their logs by hand."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, select
+
+from central.core import Central, Message
+from central.database import Database, close_database, open_database
+from central.escrow import EvenPolicy
+from shared import topics
+from shared.clock import HybridClock
+from shared.envelope import encode_batch, encode_event, make_event
+from shared.events import (
+    Data,
+    Fulfilment,
+    Line,
+    Money,
+    OrderAccepted,
+    Package,
+    Payment,
+    PickRequested,
+    Plan,
+    PlannedLine,
+    Shortage,
+    StockLine,
+    StockReceived,
+)
+from shared.frames import Grant, Hello, decode_bulk, encode_frame, parse_feed_kind
+from shared.ids import edge_event_id
+from shared.network import Network, Node, Product, Profile
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+
+
+def network(version: int = 1, edges: tuple[str, ...] = ("e1", "e2")) -> Network:
+    """One distribution centre `dc`, home of the first edge, and a store `s-{edge}` for each."""
+    nodes = [_node("dc", "dc", edges[0]), *(_node(f"s-{x}", "store", x) for x in edges)]
+    return Network(
+        version=version,
+        currency="CNY",
+        profile=Profile(version="p1"),
+        nodes=nodes,
+        services=[],
+        tariffs=[],
+        lanes=[],
+        products=[Product(sku="A"), Product(sku="B")],
+    )
+
+
+def _node(node_id: str, kind: Any, edge_id: str) -> Node:
+    return Node(
+        node_id=node_id, name=node_id, kind=kind, edge_id=edge_id, lat=30, lon=120, region="CN-ZJ"
+    )
+
+
+def document(version: int = 1, edges: tuple[str, ...] = ("e1", "e2")) -> bytes:
+    """The same as a planner's JSON."""
+    return msgspec.json.encode(network(version, edges))
+
+
+class ScriptedEdge:
+    """An edge whose log is written by hand."""
+
+    def __init__(self, edge_id: str, epoch: int = 1) -> None:
+        self.edge_id = edge_id
+        self.epoch = epoch
+        self.log: list[bytes] = []
+        self._clock = HybridClock()
+
+    def say(self, data: Data, order_id: str | None = None, /, **changes: Any) -> bytes:
+        """Append an event to the log; `changes` overrides attributes of the envelope."""
+        sequence = len(self.log) + 1
+        event = make_event(
+            data,
+            id=edge_event_id(self.edge_id, self.epoch, sequence),
+            source=topics.edge_source(self.edge_id),
+            time=NOW + timedelta(seconds=sequence),
+            sequence=sequence,
+            epoch=self.epoch,
+            hlc=self._clock.tick(NOW_MS),
+            correlationid=order_id,
+        )
+        raw = encode_event(msgspec.structs.replace(event, **changes))
+        self.log.append(raw)
+        return raw
+
+    def batch(self, first: int = 1, last: int | None = None) -> Message:
+        """Log positions as a message."""
+        part = self.log[first - 1 : last]
+        return Message(topics.up(self.edge_id, topics.LOG), encode_batch(part))
+
+    def hello(self, feed: int = 0, sequence: int | None = None) -> Message:
+        """The edge's greeting."""
+        end = len(self.log) if sequence is None else sequence
+        frame = Hello(epoch=self.epoch, sequence=end, feed=feed)
+        return Message(topics.up(self.edge_id, topics.HELLO), encode_frame(frame))
+
+
+def received(node_id: str, **units: int) -> StockReceived:
+    lines = [StockLine(sku=sku, quantity=q) for sku, q in units.items()]
+    return StockReceived(node_id=node_id, lines=lines)
+
+
+def plan(node_id: str, sku: str, quantity: int, line: int = 0) -> Plan:
+    package = Package(
+        package=0,
+        node_id=node_id,
+        service_id="std",
+        lines=[PlannedLine(line=line, sku=sku, quantity=quantity)],
+        cost_minor=0,
+        ready_at=NOW,
+        arrives_at=NOW + timedelta(days=1),
+    )
+    return Plan(
+        packages=[package],
+        cost=Money(minor=0, currency="CNY"),
+        bound_minor=0,
+        optimal=True,
+        profile="p1",
+        snapshot="0" * 32,
+    )
+
+
+def accepted(
+    order_id: str, chosen: Plan | None, sku: str = "A", quantity: int = 1, parked: int = 0
+) -> OrderAccepted:
+    payment = Payment(
+        payment_id=order_id,
+        terminal_id="t1",
+        store_id="s-e1",
+        paid_at=NOW,
+        amount=Money(minor=100, currency="CNY"),
+        channel="pos",
+        fulfilment=Fulfilment(kind="carry_out"),
+        lines=[Line(sku=sku, quantity=quantity)],
+    )
+    return OrderAccepted(
+        order_id=order_id,
+        payment_source="/devices/t1",
+        payment_event_id=order_id,
+        payment=payment,
+        plan=chosen,
+        parked=shortage(sku, parked) if parked else [],
+    )
+
+
+def shortage(sku: str, quantity: int, line: int = 0, reason: Any = "share") -> list[Shortage]:
+    return [Shortage(line=line, sku=sku, quantity=quantity, reason=reason)]
+
+
+def requested(order_id: str, node_id: str, sku: str, quantity: int, home: str) -> PickRequested:
+    return PickRequested(
+        task_id=f"{order_id}.0.0",
+        order_id=order_id,
+        home_edge_id=home,
+        node_id=node_id,
+        service_id="std",
+        lines=[PlannedLine(line=0, sku=sku, quantity=quantity)],
+        ready_at=NOW,
+        arrives_at=NOW + timedelta(days=1),
+    )
+
+
+class Scene:
+    """A central over a real database file, and what it has sent."""
+
+    def __init__(self, database: Database, pool_reserve: float = 0.2) -> None:
+        self.database = database
+        self.pool_reserve = pool_reserve
+        self.elapsed_ms = 0
+        self.sent: list[Message] = []
+        self.central = Central(database, EvenPolicy(pool_reserve))
+
+    def restart(self) -> None:
+        """A new process on the same file."""
+        self.central = Central(self.database, EvenPolicy(self.pool_reserve))
+
+    def tell(self, *messages: Message) -> list[Message]:
+        """One burst; returns what is sent for it."""
+        out = self.central.receive(messages, now_ms=NOW_MS, elapsed_ms=self.elapsed_ms)
+        self.sent += out
+        return out
+
+    def publish(self, payload: bytes) -> dict[str, Any]:
+        out = self.tell(Message(topics.up("admin", "network"), payload))
+        answer: dict[str, Any] = msgspec.json.decode(out[0].payload)
+        return answer
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        with self.database.begin():
+            query = select(table).order_by(*table.primary_key)
+            return [dict(row) for row in self.database.execute(query).mappings()]
+
+    def stock(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """Cell to pool, committed, shipped, received, adjusted."""
+        from central.tables import accounts
+
+        return {
+            (row["node_id"], row["sku"]): (
+                row["pool"], row["committed"], row["shipped"], row["received"], row["adjusted"]
+            )
+            for row in self.rows(accounts)
+        }  # fmt: skip
+
+    def shares(self) -> dict[tuple[str, str, str], int]:
+        from central.tables import shares
+
+        return {(x["edge_id"], x["node_id"], x["sku"]): x["units"] for x in self.rows(shares)}
+
+
+def acks(messages: list[Message]) -> dict[str, int]:
+    """Edge id to the sequence it was told."""
+    return {
+        topics.parse_down(x.topic)[0]: msgspec.json.decode(x.payload)["sequence"]
+        for x in messages
+        if topics.parse_down(x.topic)[1] == topics.ACK
+    }
+
+
+def feed_of(edge_id: str, messages: list[Message]) -> list[tuple[int, str, bytes]]:
+    """Number, kind and body of what went down an edge's feed."""
+    items = []
+    for x in messages:
+        device, kind = topics.parse_down(x.topic)
+        if device == edge_id and kind.startswith("feed/"):
+            items.append((*parse_feed_kind(kind), x.payload))
+    return items
+
+
+def granted(edge_id: str, messages: list[Message]) -> dict[tuple[str, str], int]:
+    """Units of each cell that were granted to an edge."""
+    cells: dict[tuple[str, str], int] = {}
+    for _, kind, body in feed_of(edge_id, messages):
+        if kind == "grant":
+            for x in decode_bulk(body, Grant).cells:
+                key = (x.node_id, x.sku)
+                cells[key] = cells.get(key, 0) + x.quantity
+    return cells
+
+
+@contextmanager
+def scene(directory: Path, pool_reserve: float = 0.2) -> Iterator[Scene]:
+    database = open_database(directory)
+    try:
+        yield Scene(database, pool_reserve)
+    finally:
+        close_database(database)

@@ -1,0 +1,65 @@
+"""Fixtures for all tests, and the check that no test leaves a process behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Broker, mosquitto_path, running
+
+MOSQUITTO_MISSING = (
+    "MOSQUITTO IS MISSING: this test is left out. "
+    "As root: apt-get install mosquitto mosquitto-clients"
+)
+
+
+def skip_without_mosquitto() -> None:
+    """Skip, loudly, on a machine without the broker."""
+    if mosquitto_path() is None:
+        pytest.skip(MOSQUITTO_MISSING)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Broker]:
+    """A running Mosquitto that lets everybody in."""
+    skip_without_mosquitto()
+    with running("mosquitto", tmp_path / "mosquitto") as broker:
+        yield broker
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Broker]:
+    """A running embedded broker."""
+    with running("embedded", tmp_path / "embedded") as broker:
+        yield broker
+
+
+@pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=pytest.mark.mosquitto)])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A running broker: each test that asks runs once with each kind."""
+    if request.param == "mosquitto":
+        skip_without_mosquitto()
+    with running(request.param, tmp_path / request.param) as broker:
+        yield broker
+
+
+def _children() -> dict[int, str]:
+    """Our child processes that live or were never waited for, with their command lines."""
+    found: dict[int, str] = {}
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            cmdline = (Path("/proc") / pid / "cmdline").read_bytes().replace(b"\0", b" ")
+            found[int(pid)] = cmdline.decode(errors="replace") or "(never waited for)"
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    """Fail the run if a test's process outlives it."""
+    yield
+    if not os.path.exists("/proc/self/task"):  # noqa: PTH110
+        return
+    # multiprocessing keeps one tracker per interpreter, and ends it itself.
+    left = {p: c for p, c in _children().items() if "resource_tracker" not in c}
+    assert not left, f"processes left behind by tests: {left}"

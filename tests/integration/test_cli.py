@@ -1,0 +1,173 @@
+"""The command line, as a person types it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from tests.brokers import Broker
+from tests.shop import network
+from tests.site import central, running_edge
+
+ROOT = Path(__file__).parents[2]
+run = CliRunner()
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def edge_file(folder: Path, lan: Broker, wan: Broker) -> str:
+    version = "5" if lan.kind == "mosquitto" else "3.1.1"
+    return written(
+        folder, "edge.toml",
+        f'edge_id = "edge-1"\ndata_dir = "edge"\n'
+        f'[lan]\nport = {lan.port}\nmqtt_version = "{version}"\n'
+        f'[wan]\nport = {wan.port}\nmqtt_version = "3.1.1"\n',
+    )  # fmt: skip
+
+
+def central_file(folder: Path, wan: Broker) -> str:
+    return written(
+        folder, "central.toml",
+        f'data_dir = "central"\n[broker]\nport = {wan.port}\nmqtt_version = "3.1.1"\n',
+    )  # fmt: skip
+
+
+class Daemon:
+    """A daemon as a process of its own; its log is read line by line."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", *arguments],
+            cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def until(self, event: str) -> dict[str, object]:
+        assert self._process.stderr is not None
+        seen = []
+        for line in self._process.stderr:
+            seen.append(line)
+            entry: dict[str, object] = json.loads(line)
+            if entry["event"] == event:
+                return entry
+        raise AssertionError(f"ended without {event!r}: {''.join(seen)}")
+
+    def stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.stderr is not None
+        self._process.stderr.read()
+        self._process.stderr.close()
+        return self._process.wait(20)
+
+
+def test_the_daemons_say_that_they_are_ready_feed_the_network_and_stop_in_good_order(
+    broker: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    edge, centre = edge_file(tmp_path, broker, wan), central_file(tmp_path, wan)
+    one, other = Daemon("central", "run", "-c", centre), Daemon("edge", "run", "-c", edge)
+    try:
+        assert one.until("ready")
+        ready = other.until("ready")
+        assert ready["edge_id"] == "edge-1"
+        document = tmp_path / "network.json"
+        document.write_bytes(msgspec.json.encode(network()))
+        published = run.invoke(app, ["central", "network", "publish", str(document), "-c", centre])
+        assert published.exit_code == 0, published.output
+        assert "network version 1" in published.output
+        document.write_text('{"version": 0}')
+        refused = run.invoke(app, ["central", "network", "publish", str(document), "-c", centre])
+        assert refused.exit_code == 1
+        assert other.until("network_applied")["version"] == 1
+        asked = run.invoke(
+            app,
+            ["pos", "pay", "sku-1:2", "sku-2", "--store", "store-1", "--to", "23.1,113.3,CN-GD",
+             "--port", str(broker.port)],
+        )  # fmt: skip
+        assert asked.exit_code == 0, asked.output
+        assert "accepted" in asked.output
+        assert "waits 2 x sku-1 (share" in asked.output
+        wrong = run.invoke(
+            app, ["pos", "pay", "nope", "--store", "store-1", "--kind", "carry_out", "--quote",
+                  "--port", str(broker.port)],
+        )  # fmt: skip
+        assert wrong.exit_code == 1
+        assert "unknown_sku at $.data.lines[0].sku" in wrong.output
+    finally:
+        assert other.stop() == 0
+        assert one.stop() == 0
+    listed = run.invoke(app, ["edge", "quarantine", "-c", edge], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0, listed.output
+    assert "unknown_sku" in listed.output
+    verified = run.invoke(app, ["central", "verify", "-c", centre])
+    assert verified.exit_code == 0, verified.output
+    assert "every chain is whole" in verified.output
+
+
+def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
+    from tests.brokers import free_port
+
+    gone = run.invoke(
+        app, ["pos", "pay", "x", "--store", "s", "--kind", "carry_out", "--port", str(free_port())]
+    )
+    assert gone.exit_code == 1
+    assert "no_answer" in gone.output
+    for arguments in (["x:many", "--store", "s"], ["x", "--store", "s", "--to", "nowhere"],
+                      ["x", "--store", "s"]):  # fmt: skip
+        told = run.invoke(app, ["pos", "pay", *arguments, "--port", str(wan.port)])
+        assert told.exit_code == 2, told.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["edge", "run"], ["edge", "quarantine"], ["central", "run"], ["central", "verify"],
+     ["central", "network", "publish", "x.json"]],
+)  # fmt: skip
+def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:
+    missing = run.invoke(app, [*command, "-c", str(tmp_path / "none.toml")])
+    assert missing.exit_code == 1
+    assert "config" in missing.output
+    wrong = run.invoke(app, [*command, "-c", written(tmp_path, "x.toml", "data_dirr = 1")])
+    assert wrong.exit_code == 1
+    assert "data_dirr" in wrong.output or "data_dir" in wrong.output
+
+
+def test_schemas_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    done = run.invoke(app, ["schema", "export", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"asyncapi.json", "pointsman.payment.succeeded.v1.schema.json"} <= names
+
+
+async def test_watching_shows_a_line_for_every_event(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    async with central(wan) as centre, running_edge(embedded, wan, tmp_path):
+        await centre.stock(sku_1=3)
+        watcher = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "deploy.cli", "pos", "watch", "--port", str(embedded.port),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE, env=os.environ | {"COLUMNS": "200"},
+        )  # fmt: skip
+        assert watcher.stdout is not None
+        try:
+            seen = asyncio.create_task(watcher.stdout.readline())
+            while not seen.done():  # Until the watcher has subscribed, what is said is missed.
+                await asyncio.to_thread(
+                    run.invoke, app,
+                    ["pos", "pay", "sku-1", "--store", "store-1", "--to", "23.1,113.3,CN-GD",
+                     "--quote", "--port", str(embedded.port)],
+                )  # fmt: skip
+            assert b"till-cli/up/route.requested" in await seen
+        finally:
+            watcher.send_signal(signal.SIGINT)
+            await watcher.wait()

@@ -1,0 +1,171 @@
+"""The edge daemon when its disk, its code or its broker fails it."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import daemon, gateway
+from edge.commands import FromDevice
+from edge.store import FILE_NAME, Store, read_quarantine
+from shared.errors import ConfigError, StorageError
+from shared.events import PickAccepted
+from tests.brokers import Broker
+from tests.shop import device_event, payment, question
+from tests.site import central, device, running_edge
+
+
+async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_itself(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=5)
+        commit = Store.commit
+        full = True
+
+        def limited(self: Store) -> None:
+            if full and self._open:
+                raise StorageError("database or disk is full", place="store", expected="space")
+            commit(self)
+
+        monkeypatch.setattr(Store, "commit", limited)
+        paid = device_event("till-1", "p1", payment("sku-1"))
+        kind, _, told = await till.ask(paid)
+        assert (kind, told.code) == ("input.rejected", "storage_failed")
+        assert told.retry_after_ms > 0
+        kind, _, _ = await till.ask(device_event("till-1", "q1", question("sku-1")))
+        assert kind == "route.planned"
+        full = False
+        kind, _, accepted = await till.ask(paid)
+        assert kind == "order.accepted"
+        await centre.until(lambda: len(centre.events) == 2)
+        assert [e.correlationid for e in centre.events.values()] == [accepted.order_id] * 2
+
+
+async def test_a_fault_of_ours_at_one_input_is_quarantined_and_the_next_is_served(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=5)
+        handle = daemon.Engine.handle
+
+        def faulty(self: Any, command: Any, now_ms: int) -> Any:
+            if isinstance(command, FromDevice) and command.event.id == "bad":
+                raise ZeroDivisionError("planted")
+            return handle(self, command, now_ms)
+
+        monkeypatch.setattr(daemon.Engine, "handle", faulty)
+        kind, _, told = await till.ask(device_event("till-1", "bad", payment("sku-1")))
+        assert (kind, told.code) == ("input.rejected", "internal")
+        kind, _, _ = await till.ask(device_event("till-1", "good", payment("sku-1")))
+        assert kind == "order.accepted"
+    rows = read_quarantine(tmp_path / "edge" / FILE_NAME)
+    assert [row["code"] for row in rows] == ["internal"]
+
+
+async def test_more_than_fits_is_answered_with_overloaded(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "INTAKE_MESSAGES_MAX", 0)
+    async with running_edge(embedded, wan, tmp_path), device(embedded, "till-1") as till:
+        kind, event, told = await till.ask(device_event("till-1", "p1", payment("sku-1")))
+        assert (kind, told.code, event.causationid) == ("input.rejected", "overloaded", "p1")
+        assert told.retry_after_ms > 0
+
+
+async def test_a_task_is_sent_again_until_a_warehouse_accepts_it(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "REMIND_S", 0.3)
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=5)
+        await till.ask(device_event("till-1", "p1", payment("sku-1")))
+        # The warehouse was away and its broker forgot: only now does it subscribe.
+        async with device(embedded, "dc-south") as warehouse:
+            _, first, task = await warehouse.answer()
+            _, again, _ = await warehouse.answer()
+            assert first == again
+            accepted = device_event("dc-south", "a1", PickAccepted(task_id=task.task_id))
+            await warehouse.publish(accepted)
+            await centre.until(lambda: len(centre.events) == 3)
+
+
+async def test_garbage_from_the_wan_is_named_and_harms_nobody(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=5)
+        for kind, body in (
+            ("ack", b"{"), ("feed/3/grant", b"\xc1"), ("feed/3/coffee", b"x"), ("contacts", b"[]"),
+            ("feed/9/grant", b"\xc1"), ("feed/3/event", b"not json"),
+        ):  # fmt: skip
+            await centre.client.publish(f"pointsman/v1/edge-1/down/{kind}", body, 1)
+        await centre.client.publish("pointsman/v1/edge-2/up/tasks/edge-1", b"{}", 1)
+        kind, _, _ = await till.ask(device_event("till-1", "p1", payment("sku-1")))
+        assert kind == "order.accepted"
+        await centre.until(lambda: len(centre.events) == 2)
+    assert len(read_quarantine(tmp_path / "edge" / FILE_NAME)) >= 5
+
+
+async def test_a_broker_of_the_site_that_comes_late_is_waited_for(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    embedded.stop()
+
+    async def start_later() -> None:
+        await asyncio.to_thread(embedded.start)
+
+    starting = asyncio.create_task(start_later())
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await starting
+        await centre.stock(sku_1=5)
+        kind, _, _ = await till.ask(device_event("till-1", "p1", payment("sku-1")))
+        assert kind == "order.accepted"
+
+
+async def test_a_broker_of_the_site_that_dies_comes_back(
+    broker: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    async with central(wan) as centre, running_edge(broker, wan, tmp_path):
+        await centre.stock(sku_1=5)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+        async with asyncio.timeout(30), device(broker, "till-1") as till:
+            number = 0
+            while True:  # Until the daemon has subscribed again, nobody hears the till.
+                number += 1
+                await till.publish(device_event("till-1", f"q{number}", question("sku-1")))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        kind, _, _ = await till.answer()
+                        break
+            assert kind == "route.planned"
+
+
+async def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    config = daemon.Config(edge_id="edge-1", data_dir=tmp_path / "file" / "data")
+    with pytest.raises(ConfigError, match="folder that this user may write"):
+        daemon.Daemon(config)

@@ -1,0 +1,161 @@
+"""A site for integration tests: the real edge daemon, devices, and a central by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from edge.config import Config
+from edge.daemon import Daemon
+from shared.ending import end
+from shared.envelope import Event, decode_data, decode_event, encode_event, split_batch
+from shared.events import CellUnits, Data
+from shared.frames import (
+    Ack,
+    ContactFor,
+    ContactsAck,
+    Grant,
+    Hello,
+    decode_frame,
+    encode_bulk,
+    encode_frame,
+    feed_kind,
+)  # fmt: skip
+from shared.mqtt import NO_DELAY
+from shared.settings import Broker as BrokerSettings
+from shared.topics import down, parse_up, up
+from tests.brokers import Broker
+from tests.shop import network
+
+PATIENCE_S = 20.0
+
+
+def settings(broker: Broker) -> BrokerSettings:
+    version = "5" if broker.kind == "mosquitto" else "3.1.1"
+    return BrokerSettings(port=broker.port, mqtt_version=version)
+
+
+@asynccontextmanager
+async def client(broker: Broker, name: str, *topics: str) -> AsyncIterator[aiomqtt.Client]:
+    async with aiomqtt.Client(
+        "127.0.0.1", broker.port, identifier=name, socket_options=[NO_DELAY],
+        protocol=aiomqtt.ProtocolVersion.V5 if broker.kind == "mosquitto"
+        else aiomqtt.ProtocolVersion.V311,
+    ) as connected:  # fmt: skip
+        for topic in topics:
+            await connected.subscribe(topic, 1)
+        yield connected
+
+
+class Central:
+    """Speaks central's side of the conversation, by hand, and keeps what it hears."""
+
+    def __init__(self, connected: aiomqtt.Client) -> None:
+        self.client = connected
+        self.hellos: list[Hello] = []
+        self.events: dict[int, Event] = {}
+        self.contacts: list[ContactFor] = []
+        self.batches = 0
+        self.silent = False
+        self.changed = asyncio.Condition()
+
+    async def listen(self) -> None:
+        async for message in self.client.messages:
+            payload = bytes(message.payload)
+            edge_id, kind = parse_up(str(message.topic))
+            if kind == "hello":
+                self.hellos.append(decode_frame(payload, Hello))
+            elif kind == "log":
+                self.batches += 1
+                for raw in split_batch(payload):
+                    event = decode_event(raw)
+                    if not self.silent and event.number() == len(self.events) + 1:
+                        self.events[event.number()] = event
+            elif kind == "contacts":
+                self.contacts += decode_frame(payload, list[ContactFor])
+                ids = [contact.order_id for contact in self.contacts]
+                answer = encode_frame(ContactsAck(order_ids=ids))
+                await self.client.publish(down(edge_id, "contacts"), answer, 1)
+            if not self.silent:
+                ack = encode_frame(Ack(epoch=1, sequence=len(self.events)))
+                await self.client.publish(down(edge_id, "ack"), ack, 1)
+            async with self.changed:
+                self.changed.notify_all()
+
+    async def until(self, true: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
+            await self.changed.wait_for(true)
+
+    async def feed(self, number: int, kind: Any, body: bytes) -> None:
+        await self.client.publish(down("edge-1", feed_kind(number, kind)), body, 1)
+
+    async def stock(self, **units: int) -> None:
+        """Feed the network, then shares at dc-south, to an edge that has said hello."""
+        await self.until(lambda: self.hellos)
+        await self.feed(1, "network", encode_bulk(network()))
+        cells = [
+            CellUnits(node_id="dc-south", sku=sku.replace("_", "-"), quantity=n)
+            for sku, n in units.items()
+        ]
+        await self.feed(2, "grant", encode_bulk(Grant(cells=cells)))
+        await self.until(lambda: self.hellos and self.hellos[-1].feed == 2)
+
+
+@asynccontextmanager
+async def central(wan: Broker) -> AsyncIterator[Central]:
+    async with client(wan, "central", "pointsman/v1/+/up/#") as connected:
+        one = Central(connected)
+        listener = asyncio.create_task(one.listen())
+        try:
+            yield one
+        finally:
+            await end(listener)
+
+
+@asynccontextmanager
+async def running_edge(
+    lan: Broker, wan: Broker, directory: Path
+) -> AsyncIterator[asyncio.Task[None]]:
+    config = Config(
+        edge_id="edge-1", data_dir=directory / "edge", lan=settings(lan), wan=settings(wan)
+    )
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(Daemon(config).run(stop, ready.set))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await ready.wait()
+        yield task
+    finally:
+        stop.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Device:
+    """A till or a warehouse: publishes, and awaits what concerns it."""
+
+    def __init__(self, name: str, connected: aiomqtt.Client) -> None:
+        self.name = name
+        self.client = connected
+
+    async def publish(self, event: Event) -> None:
+        kind = event.type.removeprefix("pointsman.").removesuffix(".v1")
+        await self.client.publish(up(self.name, kind), encode_event(event), 1)
+
+    async def answer(self) -> tuple[str, Event, Data]:
+        async with asyncio.timeout(PATIENCE_S):
+            message = await anext(self.client.messages)
+        event = decode_event(bytes(message.payload))
+        return str(message.topic).rpartition("/")[2], event, decode_data(event)
+
+    async def ask(self, event: Event) -> tuple[str, Event, Any]:
+        await self.publish(event)
+        return await self.answer()
+
+
+@asynccontextmanager
+async def device(lan: Broker, name: str) -> AsyncIterator[Device]:
+    async with client(lan, name, down(name, "#")) as connected:
+        yield Device(name, connected)
