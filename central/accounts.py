@@ -1,0 +1,158 @@
+"""The stock accounts: every event as a move between the accounts of a cell. Pure.
+
+A cell is one SKU at one node. At all times, for every cell:
+
+    pool + sum of shares + committed + shipped == received - adjusted
+
+Every rule below keeps that by construction: it moves units from one account to another and
+makes none. Moves are sums, so they may come in any order: a warehouse's edge may report
+`package.shipped` before the home edge's `order.accepted` has arrived, and `committed` is then
+below zero for a while.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import Struct
+
+from shared.events import (
+    CellUnits,
+    Data,
+    OrderAccepted,
+    OrderCancelled,
+    OrderParked,
+    PackageShipped,
+    PickShort,
+    Plan,
+    RoutePlanned,
+    StockCounted,
+    StockMoved,
+    StockReceived,
+)
+
+Cell = tuple[str, str]
+"""Node id, SKU."""
+
+Rule = Literal["receive", "commit", "release", "miss", "ship", "leave", "grant", "count"]
+
+
+class Balance(Struct):
+    """The accounts of a cell apart from its shares, in units."""
+
+    pool: int = 0
+    committed: int = 0
+    shipped: int = 0
+    received: int = 0
+    adjusted: int = 0
+
+    def on_hand(self) -> int:
+        """Units that stand at the node as the books have it."""
+        return self.received - self.adjusted - self.shipped
+
+    def add(self, move: "Balance", times: int) -> None:
+        """Add a move `times` over."""
+        self.pool += move.pool * times
+        self.committed += move.committed * times
+        self.shipped += move.shipped * times
+        self.received += move.received * times
+        self.adjusted += move.adjusted * times
+
+
+# What one unit does to the accounts, and to the share of the edge that is concerned.
+MOVES: dict[Rule, tuple[Balance, int]] = {
+    "receive": (Balance(received=1, pool=1), 0),
+    "grant": (Balance(pool=-1), 1),
+    "commit": (Balance(committed=1), -1),
+    "release": (Balance(committed=-1), 1),
+    "miss": (Balance(committed=-1, adjusted=1), 0),
+    "ship": (Balance(committed=-1, shipped=1), 0),
+    "leave": (Balance(adjusted=1, pool=-1), 0),
+}
+
+for _rule, (_move, _share) in MOVES.items():
+    assert _move.pool + _share + _move.committed + _move.shipped == (
+        _move.received - _move.adjusted
+    ), _rule
+
+Posting = tuple[Rule, Cell, int]
+
+
+@dataclass(slots=True)
+class Book:
+    """The accounts of the cells that a burst touches, and how far they have moved since loaded.
+
+    Attributes:
+        balances: what each cell holds now.
+        shares: cell to edge id to units, now.
+        moves: what `balances` has gained since it was loaded.
+        share_moves: the same for shares, by edge id and cell.
+    """
+
+    balances: dict[Cell, Balance] = field(default_factory=dict)
+    shares: dict[Cell, dict[str, int]] = field(default_factory=dict)
+    moves: dict[Cell, Balance] = field(default_factory=dict)
+    share_moves: dict[tuple[str, Cell], int] = field(default_factory=dict)
+
+    def post(self, rule: Rule, cell: Cell, units: int, edge_id: str) -> None:
+        """Move `units` by `rule`; `edge_id` is whose share it concerns, if any.
+
+        For the rule "count", `units` is what stands on the shelf: it overrides the book.
+        """
+        balance = self.balances.setdefault(cell, Balance())
+        if rule == "count":
+            # What is missing leaves the pool, below zero if need be: that debt is never granted.
+            rule, units = "leave", balance.on_hand() - units
+        move, share = MOVES[rule]
+        balance.add(move, units)
+        self.moves.setdefault(cell, Balance()).add(move, units)
+        if share:
+            shares = self.shares.setdefault(cell, {})
+            shares[edge_id] = shares.get(edge_id, 0) + share * units
+            key = (edge_id, cell)
+            self.share_moves[key] = self.share_moves.get(key, 0) + share * units
+
+    def conserved(self, cell: Cell) -> bool:
+        """Whether the identity holds for a cell."""
+        balance = self.balances[cell]
+        held = balance.pool + sum(self.shares.get(cell, {}).values())
+        out = balance.committed + balance.shipped
+        return held + out == balance.received - balance.adjusted
+
+
+def postings(data: Data) -> list[Posting]:
+    """The moves that an event means; empty for an event that moves no stock."""
+    match data:
+        case OrderAccepted(plan=plan):
+            return _commits(plan)
+        case RoutePlanned(order_id=order_id, plan=plan, released=released):
+            # Without an order it is an answer to a question, and commits nothing.
+            return [] if order_id is None else [*_releases(released), *_commits(plan)]
+        case OrderParked(released=released) | OrderCancelled(released=released):
+            return _releases(released)
+        case PickShort(node_id=str() as node_id, missing=missing):
+            return [("miss", (node_id, line.sku), line.quantity) for line in missing]
+        case PackageShipped(node_id=str() as node_id, lines=lines):
+            return [("ship", (node_id, line.sku), line.quantity) for line in lines]
+        case StockReceived(node_id=node_id, lines=received):
+            return [("receive", (node_id, line.sku), line.quantity) for line in received]
+        case StockMoved(node_id=node_id, lines=moved):
+            return [("leave", (node_id, line.sku), line.quantity) for line in moved]
+        case StockCounted(node_id=node_id, lines=counted):
+            return [("count", (node_id, line.sku), line.quantity) for line in counted]
+        case _:
+            return []
+
+
+def _commits(plan: Plan | None) -> list[Posting]:
+    if plan is None:
+        return []
+    return [
+        ("commit", (package.node_id, line.sku), line.quantity)
+        for package in plan.packages
+        for line in package.lines
+    ]
+
+
+def _releases(released: Iterable[CellUnits]) -> list[Posting]:
+    return [("release", (cell.node_id, cell.sku), cell.quantity) for cell in released]

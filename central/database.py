@@ -1,0 +1,156 @@
+"""How the database is opened, what a transaction is, and writing many rows at once."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection, NullPool, Table, create_engine, event, insert, inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from central.tables import SCHEMA_VERSION, metadata, schema_version
+from shared.errors import ConfigError, StorageError
+
+FILE_NAME: Final = "central.db"
+IN_ITEMS_MAX: Final = 500
+"""Values in one IN list."""
+
+Database: TypeAlias = Connection
+"""The open database, for those who pass it on and speak no SQL."""
+
+
+def open_database(data_dir: Path) -> Connection:
+    """The one connection to central's SQLite file, made on first use.
+
+    Everything runs over this connection: SQLite before 3.51.3 can corrupt its log when two
+    connections of a file write or checkpoint at once.
+
+    Raises:
+        ConfigError: the directory cannot be used, or the file is of another version.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        connection = _connect(data_dir / FILE_NAME, "synchronous=FULL")
+        with connection.begin():
+            known = inspect(connection).get_table_names()
+            found = (
+                connection.scalar(select(schema_version.c.version))
+                if schema_version.name in known
+                else None
+            )
+            if found is None and not known:
+                metadata.create_all(connection)
+                connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
+                found = SCHEMA_VERSION
+    except (OSError, SQLAlchemyError) as error:
+        raise ConfigError(
+            f"the database cannot be opened: {error}",
+            place="data_dir",
+            expected="a directory that this user may write to",
+        ) from None
+    if found != SCHEMA_VERSION:
+        close_database(connection)
+        raise ConfigError(
+            f"{data_dir / FILE_NAME} has schema version {found}",
+            place="data_dir",
+            expected=f"version {SCHEMA_VERSION}; run the program version that made it",
+        )
+    return connection
+
+
+def open_reader(data_dir: Path) -> Connection:
+    """A connection that only reads, and never checkpoints: for reports and `verify`.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    path = data_dir / FILE_NAME
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}", place="data_dir", expected="central's data_dir")
+    return _connect(path, "query_only=ON", mode="ro")
+
+
+def close_database(connection: Connection) -> None:
+    """Close a connection of this module, and what belongs to it."""
+    connection.close()
+    connection.engine.dispose()
+
+
+def _connect(path: Path, pragma: str, mode: str = "rwc") -> Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(uri, uri=True),
+        poolclass=NullPool,
+        hide_parameters=True,  # an error message must not carry contact details into a log
+        insertmanyvalues_page_size=IN_ITEMS_MAX,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say, not where sqlite3 does
+        if mode != "ro":
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA busy_timeout=2000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if mode == "ro" else "BEGIN IMMEDIATE")
+
+    return engine.connect()
+
+
+@contextlib.contextmanager
+def transaction(connection: Connection) -> Iterator[Connection]:
+    """All or nothing.
+
+    Raises:
+        StorageError: the database could not do it; nothing of it is kept.
+    """
+    try:
+        with connection.begin():
+            yield connection
+    except SQLAlchemyError as error:
+        raise StorageError(
+            f"{type(error).__name__}: {error}", place="database", expected="a working disk"
+        ) from error
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or overwrite those with the same primary key."""
+    if rows:
+        keys = [column.name for column in table.primary_key]
+        statement = _insert(connection, table)
+        others = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def accumulate(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or add their numbers to those with the same primary key."""
+    if rows:
+        keys = [column.name for column in table.primary_key]
+        statement = _insert(connection, table)
+        sums = {c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+
+
+def _insert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def insert_all(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows."""
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Parts that fit into an IN list."""
+    for start in range(0, len(values), IN_ITEMS_MAX):
+        yield values[start : start + IN_ITEMS_MAX]

@@ -1,0 +1,131 @@
+"""The records that the hub works on: orders, tasks, waiting lines. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from shared.events import PlannedLine, Shortage
+
+TaskState = Literal[
+    "issued", "accepted", "short", "completed", "rejected", "withdrawn", "packed", "shipped",
+    "delivered",
+]  # fmt: skip
+OrderState = Literal[
+    "accepted", "parked", "part_parked", "planned", "picking", "packed", "shipped", "delivered",
+    "cancelled",
+]  # fmt: skip
+
+
+class Order(Struct):
+    """An order as the events so far have it. `edge_id` is None until `order.accepted` is in."""
+
+    order_id: str
+    state: OrderState = "accepted"
+    edge_id: str | None = None
+    store_id: str | None = None
+    units: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    cancelled: bool = False
+    promised_ms: int | None = None
+    opened_ms: int = 0
+    changed_ms: int = 0
+
+
+class Task(Struct):
+    """A pick task. What only `pick.requested` tells is None until it is in; times in ms."""
+
+    task_id: str
+    order_id: str | None = None
+    node_id: str | None = None
+    home_edge_id: str | None = None
+    service_id: str | None = None
+    state: TaskState = "issued"
+    units: int = 0
+    missing: int = 0
+    promised_ms: int | None = None
+    changed_ms: int = 0
+
+    def live(self) -> bool:
+        """Whether anything may still come, or has come, of it."""
+        return self.state not in ("rejected", "withdrawn") and not 0 < self.units <= self.missing
+
+
+class Waiting(Struct):
+    """A parked line. `granted` units were sent to its edge since it last said that it waits."""
+
+    order_id: str
+    line: int
+    edge_id: str
+    sku: str
+    units: int
+    reason: str
+    granted: int = 0
+
+    def lacking(self) -> int:
+        """Units that a grant could help with."""
+        return max(0, self.units - self.granted) if self.reason == "share" else 0
+
+
+class Misfit(NamedTuple):
+    """An event, or a balance, that should not be: someone has to see it."""
+
+    code: str
+    detail: str
+    order_id: str | None = None
+
+
+@dataclass(slots=True)
+class Desk:
+    """The orders that a burst concerns, with their tasks and waiting lines.
+
+    Attributes:
+        changed: ids and keys of what has to be saved. A waiting line that is in `changed` and
+            no longer in `waiting` is to be deleted.
+    """
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    waiting: dict[tuple[str, int], Waiting] = field(default_factory=dict)
+    tasks_of: dict[str, set[str]] = field(default_factory=dict)
+    lines_of: dict[str, set[int]] = field(default_factory=dict)
+    changed_orders: set[str] = field(default_factory=set)
+    changed_tasks: set[str] = field(default_factory=set)
+    changed_waiting: set[tuple[str, int]] = field(default_factory=set)
+
+    def put_task(self, task: Task) -> None:
+        """Add a task that was loaded or is new."""
+        self.tasks[task.task_id] = task
+        if task.order_id is not None:
+            self.tasks_of.setdefault(task.order_id, set()).add(task.task_id)
+
+    def put_waiting(self, line: Waiting) -> None:
+        """Add a waiting line that was loaded or is new."""
+        self.waiting[line.order_id, line.line] = line
+        self.lines_of.setdefault(line.order_id, set()).add(line.line)
+
+    def order(self, order_id: str) -> Order:
+        """An order, made if no event has told of it before."""
+        self.changed_orders.add(order_id)
+        return self.orders.setdefault(order_id, Order(order_id))
+
+    def park(self, edge_id: str, order_id: str, shortages: Iterable[Shortage]) -> None:
+        """These lines wait."""
+        for x in shortages:
+            self.put_waiting(Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason))
+            self.changed_waiting.add((order_id, x.line))
+
+    def unpark(self, order_id: str, lines: Iterable[PlannedLine]) -> None:
+        """These units no longer wait."""
+        for x in lines:
+            key = (order_id, x.line)
+            line = self.waiting.get(key)
+            if line is None:
+                continue  # a line that failed in picking is planned again without having waited
+            self.changed_waiting.add(key)
+            line.units -= x.quantity
+            if line.units <= 0:
+                del self.waiting[key]
+                self.lines_of[order_id].discard(x.line)

@@ -1,0 +1,112 @@
+"""The feed: what goes down to which edge, and how far it has come. Pure."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from central.escrow import Grants
+from central.territory import Territory
+from shared.events import CellUnits, Data, PickRejected, PickRequested, PickShort, StockMoved
+from shared.frames import FeedKind, Grant, encode_bulk
+from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
+
+WINDOW_ITEMS_MAX: Final = 32
+"""Items under way to an edge beyond what it has applied."""
+
+PATIENCE_MS: Final = 2_000
+PATIENCE_MS_MAX: Final = 60_000
+
+
+class Item(NamedTuple):
+    """An item of an edge's feed."""
+
+    edge_id: str
+    number: int
+    kind: FeedKind
+    body: bytes
+
+
+def destinations(
+    edge_id: str, data: Data, territory: Territory, edges: Iterable[str]
+) -> tuple[str, ...]:
+    """Which edges must hear of an event that `edge_id` has reported.
+
+    Args:
+        edge_id: who has reported it.
+        data: the event's.
+        territory: of the latest network.
+        edges: all edges that central knows of.
+    """
+    match data:
+        case PickRequested(node_id=node_id):
+            home = territory.home.get(node_id)
+            return () if home is None or home == edge_id else (home,)
+        case PickShort(home_edge_id=home) | PickRejected(home_edge_id=home):
+            return () if home is None or home == edge_id else (home,)
+        case StockMoved():
+            return tuple(sorted(other for other in edges if other != edge_id))
+        case _:
+            return ()
+
+
+def grant_bodies(grants: Grants) -> Iterable[tuple[str, bytes]]:
+    """Edge ids with the frames that carry their grants, in a fixed order."""
+    for edge_id in sorted(grants):
+        cells = [
+            CellUnits(node_id=cell[0], sku=cell[1], quantity=part)
+            for cell, units in sorted(grants[edge_id].items())
+            for part in _parts(units)
+        ]
+        for start in range(0, len(cells), GRANT_CELLS_MAX):
+            yield edge_id, encode_bulk(Grant(cells=cells[start : start + GRANT_CELLS_MAX]))
+
+
+def _parts(units: int) -> Iterable[int]:
+    whole, rest = divmod(units, QUANTITY_MAX)
+    return [QUANTITY_MAX] * whole + [rest] * (rest > 0)
+
+
+class Window:
+    """How far an edge's feed was sent. Times are of any clock that only moves forward, in ms.
+
+    Args:
+        acked: the edge has applied the feed through here.
+    """
+
+    def __init__(self, acked: int) -> None:
+        """See the class."""
+        self.acked = acked
+        self.sent = acked
+        self._progress_ms = 0
+        self._patience_ms = PATIENCE_MS
+
+    def due(self, last: int) -> int:
+        """The number through which items may be sent now, of a feed that ends at `last`."""
+        return min(last, self.acked + WINDOW_ITEMS_MAX)
+
+    def mark_sent(self, number: int, elapsed_ms: int) -> None:
+        """Items through `number` are on their way."""
+        if self.sent == self.acked:
+            self._progress_ms = elapsed_ms  # nothing was under way: patience starts now
+        self.sent = max(self.sent, number)
+
+    def acknowledge(self, number: int, elapsed_ms: int) -> None:
+        """The edge says that it has applied items through `number`."""
+        self._patience_ms = PATIENCE_MS
+        if number > self.acked:
+            self.acked, self._progress_ms = number, elapsed_ms
+            self.sent = max(self.sent, number)
+
+    def go_back_if_stuck(self, elapsed_ms: int) -> bool:
+        """Forget what was sent if the edge has made no progress for too long.
+
+        Patience doubles each time, and is back where it was when the edge is heard.
+        """
+        if self.sent == self.acked or elapsed_ms - self._progress_ms < self._patience_ms:
+            return False
+        self.sent, self._progress_ms = self.acked, elapsed_ms
+        self._patience_ms = min(self._patience_ms * 2, PATIENCE_MS_MAX)
+        return True
+
+    def go_back(self) -> None:
+        """Forget what was sent: the connection to the broker was lost."""
+        self.sent = self.acked

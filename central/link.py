@@ -1,0 +1,205 @@
+"""The wire between central and its broker: bursts in, messages out, back for ever.
+
+aiomqtt confirms each message as it arrives and keeps it in a queue without a bound. Both are
+harmless here: the edges' windows bound what can be under way, and an edge deletes nothing
+from its log until central's own acknowledgement, which follows the commit.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import aiomqtt
+import msgspec
+import structlog
+from paho.mqtt.reasoncodes import ReasonCode
+
+from central.config import Config
+from central.core import ADMIN, NETWORK, Central, Message, Published
+from shared import topics
+from shared.clock import Clock
+from shared.errors import ConfigError, InvalidDataError, PointsmanError
+from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS
+from shared.settings import Broker
+
+BURST_MESSAGES_MAX: Final = 16
+"""Full batches of one transaction: about half a second of work at most."""
+
+TICK_S: Final = 0.5
+REFUSED: Final = 128
+"""SUBACK codes from here on are refusals."""
+
+SUBSCRIPTIONS: Final = (
+    topics.up("+", topics.HELLO),
+    topics.up("+", topics.LOG),
+    topics.up("+", topics.CONTACTS),
+    topics.up(ADMIN, NETWORK),
+)
+
+_log = structlog.get_logger("central.link")
+
+
+class LinkError(PointsmanError):
+    """Central's broker, or central behind it, does not do what was asked."""
+
+    code: ClassVar[str] = "link"
+
+
+def connect(broker: Broker, identifier: str) -> aiomqtt.Client:
+    """A client of central's broker, to be entered with `async with`. No session is kept.
+
+    Raises:
+        ConfigError: the password file cannot be read.
+    """
+    version_5 = broker.mqtt_version == "5"
+    client = aiomqtt.Client(
+        broker.host,
+        broker.port,
+        username=broker.username,
+        password=broker.password(),
+        identifier=identifier,
+        protocol=aiomqtt.ProtocolVersion.V5 if version_5 else aiomqtt.ProtocolVersion.V311,
+        clean_session=None if version_5 else True,
+        max_inflight_messages=1_000,
+        keepalive=KEEPALIVE_S,
+        socket_options=[NO_DELAY],
+    )
+    client.pending_calls_threshold = 10_000  # many publishes under way are normal here
+    return client
+
+
+class Link:
+    """Carries messages between the broker and the core.
+
+    Args:
+        broker: where the broker is.
+        central: the core; nobody else calls it while this runs.
+        clock: for stamps.
+    """
+
+    def __init__(self, broker: Broker, central: Central, clock: Clock) -> None:
+        """See the class."""
+        self._broker = broker
+        self._central = central
+        self._clock = clock
+        self.subscribed = asyncio.Event()
+        """Set once the edges are heard for the first time."""
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again when the broker is gone. Ends when cancelled."""
+        back_off_s = BACKOFF_S_MIN
+        while True:
+            started_s = time.monotonic()
+            try:
+                async with connect(self._broker, "pointsman-central") as client:
+                    await self._serve(client)
+            except* (aiomqtt.MqttError, LinkError, ConfigError) as errors:
+                if time.monotonic() - started_s > BACKOFF_S_MAX:
+                    back_off_s = BACKOFF_S_MIN
+                details = sorted({str(error) for error in _leaves(errors)})
+                _log.warning("broker_lost", details=details, retry_s=back_off_s)
+            await asyncio.sleep(back_off_s)
+            back_off_s = min(back_off_s * 2, BACKOFF_S_MAX)
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        codes: Sequence[int | ReasonCode] = await client.subscribe(
+            [(topic, QOS) for topic in SUBSCRIPTIONS]
+        )
+        for topic, code in zip(SUBSCRIPTIONS, codes, strict=True):
+            if (code if isinstance(code, int) else code.value) >= REFUSED:
+                raise LinkError(
+                    f"the broker does not let us read {topic}",
+                    place="broker",
+                    expected="an access list that lets central read pointsman/v1/+/up/#",
+                )
+        _log.info("connected", host=self._broker.host, port=self._broker.port)
+        # Bounded by the edges' windows: one acknowledgement for what they send, and the feed's.
+        out: asyncio.Queue[Message] = asyncio.Queue()
+        self._put(out, self._central.connected(_elapsed_ms()))
+        self.subscribed.set()
+        # Tasks of their own: a publish that waits for a dead broker must not hide its death.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(client, out))
+            tasks.create_task(self._speak(client, out))
+            tasks.create_task(self._tick(out))
+
+    async def _listen(self, client: aiomqtt.Client, out: asyncio.Queue[Message]) -> None:
+        messages = client.messages
+        while True:
+            burst = [_message(await anext(messages))]
+            while len(messages) and len(burst) < BURST_MESSAGES_MAX:
+                burst.append(_message(await anext(messages)))
+            now_ms = self._clock.now_ms()
+            self._put(out, self._central.receive(burst, now_ms=now_ms, elapsed_ms=_elapsed_ms()))
+
+    async def _speak(self, client: aiomqtt.Client, out: asyncio.Queue[Message]) -> None:
+        while True:
+            burst = [await out.get()]
+            while not out.empty():
+                burst.append(out.get_nowait())
+            # All at once and still in order: each is handed to paho before anything waits.
+            await asyncio.gather(*(client.publish(x.topic, x.payload, qos=QOS) for x in burst))
+
+    async def _tick(self, out: asyncio.Queue[Message]) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._put(out, self._central.tick(_elapsed_ms()))
+
+    @staticmethod
+    def _put(out: asyncio.Queue[Message], messages: list[Message]) -> None:
+        for message in messages:
+            out.put_nowait(message)
+
+
+async def publish_network(config: Config, document: bytes, *, timeout_s: float = 30.0) -> int:
+    """Hand a network document to the running central, and wait until every edge's feed has it.
+
+    Args:
+        config: central's own: where its broker is.
+        document: JSON, see `shared.network`.
+        timeout_s: how long to wait for the answer.
+
+    Returns:
+        The version that central has now.
+
+    Raises:
+        PointsmanError: central refuses the document; code, place and expectation are central's.
+        LinkError: no broker, or no answer.
+    """
+    try:
+        async with connect(config.broker, f"pm-admin-{secrets.token_hex(6)}") as client:
+            await client.subscribe(topics.down(ADMIN, NETWORK), QOS)
+            await client.publish(topics.up(ADMIN, NETWORK), document, qos=QOS)
+            async with asyncio.timeout(timeout_s):
+                answer = msgspec.json.decode(
+                    _message(await anext(client.messages)).payload, type=Published
+                )
+    except TimeoutError:
+        raise LinkError(
+            f"no answer within {timeout_s:g} s", place="broker", expected="a running central"
+        ) from None
+    except aiomqtt.MqttError as error:
+        raise LinkError(
+            str(error), place="broker", expected="central's broker, as in its configuration"
+        ) from None
+    if answer.version is None:
+        refusal = InvalidDataError(answer.detail, place=answer.place, expected=answer.expected)
+        refusal.code = answer.code  # type: ignore[misc]  # what central has said, word for word
+        raise refusal
+    return answer.version
+
+
+def _message(message: aiomqtt.Message) -> Message:
+    return Message(message.topic.value, message.payload)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+def _elapsed_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,182 @@
+"""The tables of central's database."""
+
+from typing import Final
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    event,
+)
+
+from shared.limits import ID_CHARS_MAX
+
+SCHEMA_VERSION: Final = 1
+
+metadata = MetaData()
+_Id = String(ID_CHARS_MAX)
+_Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+streams = Table(
+    "streams",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # 0: not heard yet
+    Column("sequence", BigInteger, nullable=False),  # in the ledger through here
+    Column("head", LargeBinary, nullable=False),
+    Column("feed_next", BigInteger, nullable=False),
+    Column("feed_acked", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("position", _Position, primary_key=True),
+    Column("edge_id", _Id, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("event_id", String),
+    Column("source", String),
+    Column("type", String),
+    Column("correlation_id", String),
+    Column("causation_id", String),
+    Column("hlc", String),
+    Column("raw", LargeBinary, nullable=False),  # exactly the bytes that the edge has sent
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("edge_id", "epoch", "sequence"),
+    Index("ledger_by_order", "correlation_id"),
+    # A position is never used again, not even after the last row was removed by force.
+    sqlite_autoincrement=True,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("edge_id", _Id),
+    Column("store_id", _Id),
+    Column("units", BigInteger, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("promised_ms", BigInteger),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("order_id", String, index=True),
+    Column("node_id", _Id),
+    Column("home_edge_id", _Id),
+    Column("service_id", _Id),
+    Column("state", String, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("promised_ms", BigInteger),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("order_id", String, primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("edge_id", _Id, nullable=False),
+    Column("sku", _Id, nullable=False, index=True),
+    Column("units", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("granted", BigInteger, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("node_id", _Id, primary_key=True),
+    Column("sku", _Id, primary_key=True, index=True),
+    Column("pool", BigInteger, nullable=False),
+    Column("committed", BigInteger, nullable=False),
+    Column("shipped", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("adjusted", BigInteger, nullable=False),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("node_id", _Id, primary_key=True),
+    Column("sku", _Id, primary_key=True),
+    Column("edge_id", _Id, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    Column("edge_id", _Id, ForeignKey("streams.edge_id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("order_id", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+poison = Table(
+    "poison",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("code", String, nullable=False),
+    Column("detail", String, nullable=False),
+)
+
+exceptions = Table(
+    "exceptions",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("edge_id", _Id),
+    Column("epoch", BigInteger),
+    Column("sequence", BigInteger),
+    Column("order_id", String),
+    Column("code", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Column("noted_ms", BigInteger, nullable=False),
+)
+
+for _verb in ("UPDATE", "DELETE"):
+    event.listen(
+        metadata,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER IF NOT EXISTS ledger_refuses_{_verb.lower()} BEFORE {_verb} ON ledger "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from central.config import load_config
+from shared.clock import ScaledClock, SystemClock
+from shared.errors import ConfigError
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(document):
+        path = tmp_path / "central.toml"
+        path.write_text(document)
+        return load_config(path)
+
+    return load
+
+
+def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
+    config = load('data_dir = "data"')
+    assert config.data_dir == tmp_path / "data"
+    assert (config.broker.host, config.broker.mqtt_version) == ("127.0.0.1", "5")
+    assert config.escrow.pool_reserve == 0.2
+    assert isinstance(config.make_clock(), SystemClock)
+
+
+def test_every_key_is_read(load):
+    config = load(
+        """
+        data_dir = "/var/lib/central"
+        [broker]
+        host = "broker.example"
+        port = 8883
+        mqtt_version = "3.1.1"
+        username = "central"
+        [escrow]
+        pool_reserve = 0.5
+        [clock]
+        real_ms = 1
+        simulated_ms = 2
+        rate = 60.0
+        """
+    )
+    assert config.data_dir == Path("/var/lib/central")
+    assert (config.broker.port, config.broker.mqtt_version) == (8883, "3.1.1")
+    assert config.escrow.pool_reserve == 0.5
+    assert isinstance(config.make_clock(), ScaledClock)
+
+
+@pytest.mark.parametrize(
+    "document,place",
+    [
+        ("", "$"),
+        ('data_dir = "x"\n[broker]\nport = 0', "$.broker.port"),
+        ('data_dir = "x"\n[escrow]\npool_reserve = 2.0', "$.escrow.pool_reserve"),
+        ('data_dir = "x"\nport = 3', "$"),
+    ],
+)
+def test_a_wrong_configuration_names_the_place(load, document, place):
+    with pytest.raises(ConfigError) as caught:
+        load(document)
+    assert caught.value.place.endswith(f"central.toml: {place}")
+    assert "data_dir" in caught.value.expected
