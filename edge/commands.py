@@ -1,0 +1,43 @@
+"""What the engine can be told."""
+
+from dataclasses import dataclass
+
+from shared.envelope import Event
+from shared.events import Data
+from shared.frames import Grant
+from shared.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class FromDevice:
+    """An event that a device published: its source and type fit its topic."""
+
+    device: str
+    event: Event
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class FromFeed:
+    """The next item of central's feed to this edge."""
+
+    number: int
+    item: Network | Grant | tuple[Event, Data]
+
+
+@dataclass(frozen=True, slots=True)
+class FromPeer:
+    """A task that another edge sent by the fast way."""
+
+    event: Event
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class RetryParked:
+    """Try the parked lines of an order again."""
+
+    order_id: str
+
+
+Command = FromDevice | FromFeed | FromPeer | RetryParked

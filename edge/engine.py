@@ -1,0 +1,273 @@
+"""The engine: commands in, decisions out. No clock, no network, no disk of its own.
+
+It reads records through a port, and holds in memory what a decision needs (`State`). A
+decision changes the memory at once and the disk when the store commits it; if the commit
+fails, `reload` goes back to what the disk says. Nothing may be sent before the commit.
+"""
+
+import hashlib
+
+import msgspec
+
+from edge import orders, tasks
+from edge.commands import Command, FromDevice, FromFeed, FromPeer, RetryParked
+from edge.records import Answer, Arrival, Decision, Order, Records, Send
+from edge.state import State
+from shared.clock import to_datetime, to_ms
+from shared.envelope import Event, encode_event, make_event
+from shared.errors import GapError, IdReusedError, PointsmanError, UnknownTypeError
+from shared.events import (
+    CellUnits,
+    Data,
+    InputRejected,
+    OrderCancelled,
+    Payment,
+    PickRejected,
+    PickReport,
+    PickRequested,
+    PickShort,
+    RouteRequested,
+    StockCounted,
+    StockMoved,
+    StockReceived,
+)
+from shared.frames import Grant
+from shared.network import Network
+from shared.topics import edge_source
+
+
+class Engine:
+    """Decides for one edge.
+
+    Args:
+        edge_id: this edge.
+        records: what the edge keeps.
+        now_ms: milliseconds since 1970 UTC.
+    """
+
+    def __init__(self, edge_id: str, records: Records, now_ms: int) -> None:
+        """See the class."""
+        self.edge_id = edge_id
+        self._records = records
+        self.state = State(edge_id, records, now_ms)
+
+    def reload(self, now_ms: int) -> None:
+        """Forget the memory and take what the store holds, after a commit has failed."""
+        self.state = State(self.edge_id, self._records, now_ms)
+
+    def handle(self, command: Command, now_ms: int) -> Decision:
+        """Decide one command.
+
+        Args:
+            command: what was said; valid by its own schema.
+            now_ms: the time of the decision, milliseconds since 1970 UTC.
+
+        Returns:
+            What changes and what is to be said. The memory has it already; the caller makes
+            it durable before anything is sent.
+
+        Raises:
+            PointsmanError: the input is refused; nothing has changed.
+        """
+        sequence = self.state.journal.sequence
+        decision = Decision()
+        try:
+            match command:
+                case FromDevice(device, event, data):
+                    self._from_device(decision, device, event, data, now_ms)
+                case FromFeed(number, item):
+                    self._from_feed(decision, number, item, now_ms)
+                case FromPeer(event, PickRequested() as request):
+                    tasks.take_from_afar(self.state, decision, event, request)
+                case FromPeer(event):
+                    raise _unknown(event.type, "pick.requested")
+                case RetryParked(order_id):
+                    orders.retry(self.state, decision, order_id, now_ms)
+        except BaseException:
+            self.state.journal.sequence = sequence
+            raise
+        self.state.apply(decision)
+        return decision
+
+    def due(self) -> RetryParked | None:
+        """The next order to try again, if any."""
+        order_id = next(iter(self.state.due), None)
+        if order_id is None:
+            return None
+        del self.state.due[order_id]
+        return RetryParked(order_id)
+
+    def refuse(
+        self, device: str, cause_id: str, error: PointsmanError, now_ms: int,
+        retry_after_ms: int | None = None,
+    ) -> Send:  # fmt: skip
+        """The answer to an input that was refused.
+
+        Args:
+            device: who is told.
+            cause_id: id of the refused event, or another name for it where it has none.
+            error: why.
+            now_ms: milliseconds since 1970 UTC.
+            retry_after_ms: when to send the same event again, if that may help.
+        """
+        data = InputRejected(
+            code=error.code,
+            detail=error.detail[:1024],
+            place=error.place[:1024],
+            expected=error.expected[:1024],
+            retry_after_ms=retry_after_ms,
+        )
+        return self._reply(device, cause_id, data, now_ms)
+
+    def _reply(self, device: str, cause_id: str, data: Data, now_ms: int) -> Send:
+        """An answer that is not logged, since it commits nothing."""
+        event = make_event(
+            data,
+            id=f"{cause_id[:100]}.{data.kind}",
+            source=edge_source(self.edge_id),
+            time=to_datetime(now_ms),
+            causationid=cause_id,
+        )
+        return Send(device, data.kind, encode_event(event))
+
+    def _from_device(
+        self, decision: Decision, device: str, event: Event, data: Data, now_ms: int
+    ) -> None:
+        state = self.state
+        if isinstance(data, RouteRequested):
+            decision.sends.append(
+                self._reply(device, event.id, orders.quote(state, data, now_ms), now_ms)
+            )
+            return
+        digest = hashlib.blake2b(
+            event.type.encode() + msgspec.json.encode(data), digest_size=16
+        ).digest()
+        known = self._records.answer(event.source, event.id)
+        if known is not None:
+            self._answer_again(decision, device, event, digest, known)
+            return
+        sequence: int | None = None
+        match data:
+            case Payment():
+                sequence = state.journal.sequence + 1
+                orders.accept(state, decision, device, event, data, now_ms)
+            case OrderCancelled():
+                sequence = state.journal.sequence + 1
+                orders.cancel(state, decision, device, event, data, now_ms)
+            case PickReport():
+                logged, told = tasks.report(state, decision, device, event, data, now_ms)
+                if (
+                    isinstance(told, PickShort | PickRejected)
+                    and told.home_edge_id == state.edge_id
+                ):
+                    orders.follow(state, decision, logged, told, now_ms)
+            case StockReceived() | StockCounted() | StockMoved():
+                self._stock_report(decision, event, data, now_ms)
+            case _:
+                raise _unknown(event.type, "an event that devices publish")
+        decision.answers.append((event.source, event.id, Answer(digest, sequence)))
+
+    def _answer_again(
+        self, decision: Decision, device: str, event: Event, digest: bytes, known: Answer
+    ) -> None:
+        """The same event again gets the stored answer; the same id with other content, none."""
+        if digest != known.digest:
+            raise IdReusedError(
+                f"event {event.id!r} of {event.source} was sent before with other content",
+                place="$.id",
+                expected="a new id for a new event; the very same event to repeat one",
+            )
+        if known.sequence is not None:
+            payload = self._records.log_entry(known.sequence)
+            kind = (
+                "order.accepted"
+                if event.type.endswith(".payment.succeeded.v1")
+                else "order.cancelled"
+            )
+            decision.sends.append(Send(device, kind, payload))
+
+    def _stock_report(
+        self,
+        decision: Decision,
+        event: Event,
+        data: StockReceived | StockCounted | StockMoved,
+        now_ms: int,
+    ) -> None:
+        """Stock is told by its own edge; central, which keeps the accounts, hands it out."""
+        state = self.state
+        state.require_own_node(data.node_id, "$.data.node_id")
+        for number, sku in enumerate([line.sku for line in data.lines]):
+            state.require_sku(sku, f"$.data.lines[{number}].sku")
+        if isinstance(data, StockMoved):
+            state.require_node(data.to_node_id, "$.data.to_node_id")
+            decision.arrivals += _arrivals(data)
+        state.journal.report(decision, event, data, now_ms, cause=event.id, order_id=event.id)
+
+    def _from_feed(
+        self,
+        decision: Decision,
+        number: int,
+        item: Network | Grant | tuple[Event, Data],
+        now_ms: int,
+    ) -> None:
+        state = self.state
+        if number <= state.feed:
+            return  # Applied before: numbers make every item count once.
+        if number != state.feed + 1:
+            raise GapError(
+                f"feed item {number} arrived after {state.feed}",
+                place="topic",
+                expected=f"item {state.feed + 1}; central sends again from there",
+            )
+        decision.feed = number
+        try:
+            self._take_item(decision, item, now_ms)
+        except PointsmanError as error:
+            # An item that can't be taken must not hold up those behind it: it is named, skipped.
+            decision.fault = error
+
+    def _take_item(
+        self, decision: Decision, item: Network | Grant | tuple[Event, Data], now_ms: int
+    ) -> None:
+        state = self.state
+        match item:
+            case Network():
+                decision.network = item
+            case Grant(cells=cells):
+                decision.given += cells
+                decision.orders += _forgiven(state, cells)
+            case (event, PickRequested() as request):
+                tasks.take_from_afar(state, decision, event, request)
+            case (event, PickShort() | PickRejected() as told):
+                orders.follow(state, decision, event, told, now_ms)
+            case (_, StockMoved() as moved):
+                decision.arrivals += _arrivals(moved)
+            case (event, _):
+                raise _unknown(event.type, "an event that central forwards")
+
+
+def _arrivals(moved: StockMoved) -> list[Arrival]:
+    if moved.expected_at is None:
+        return []
+    return [Arrival(line.sku, to_ms(moved.expected_at)) for line in moved.lines]
+
+
+def _forgiven(state: State, cells: list[CellUnits]) -> list[Order]:
+    """Waiting orders for which a node that failed them counts again: it has new units."""
+    nodes: dict[str, set[str]] = {}
+    for cell in cells:
+        for order_id in state.waiting(cell.sku):
+            nodes.setdefault(order_id, set()).add(cell.node_id)
+    found = []
+    for order_id, granted in nodes.items():
+        order = state.records.order(order_id)
+        if order is not None and not granted.isdisjoint(order.failed):
+            failed = [node_id for node_id in order.failed if node_id not in granted]
+            found.append(msgspec.structs.replace(order, failed=failed))
+    return found
+
+
+def _unknown(type_name: str, expected: str) -> UnknownTypeError:
+    return UnknownTypeError(
+        f"{type_name[:100]!r} is not taken here", place="$.type", expected=expected
+    )

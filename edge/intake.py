@@ -1,0 +1,108 @@
+"""From bytes on a device's topic to a command. Pure; every refusal is typed and placed."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from edge.commands import FromDevice
+from shared.clock import to_ms
+from shared.envelope import CONTENT_TYPE, Event, decode_data, decode_event
+from shared.errors import (
+    ContentTypeError,
+    InvalidEnvelopeError,
+    PayloadTooLargeError,
+    PointsmanError,
+    TopicMismatchError,
+    UnknownTypeError,
+)
+from shared.events import UP, type_of
+from shared.limits import PAYLOAD_BYTES_MAX
+from shared.topics import device_source, parse_up
+
+_TYPES: Final = {type_of(kind) for kind in UP}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An MQTT message from a device.
+
+    Attributes:
+        mid, qos: what its acknowledgement needs.
+        content_type: the MQTT 5 property; None on 3.1.1 or where the client says nothing.
+    """
+
+    topic: str
+    payload: bytes
+    mid: int = 0
+    qos: int = 1
+    content_type: str | None = None
+
+
+def read(message: Message) -> FromDevice:
+    """Decode and validate a message.
+
+    Raises:
+        PointsmanError: a subclass that says what is wrong, where, and what was expected.
+    """
+    device, kind = parse_up(message.topic)
+    if len(message.payload) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLargeError(
+            f"the message has {len(message.payload)} bytes",
+            expected=f"at most {PAYLOAD_BYTES_MAX} bytes",
+        )
+    content_type = message.content_type
+    if content_type is not None and content_type.partition(";")[0].strip() != CONTENT_TYPE:
+        raise ContentTypeError(
+            f"the content type is {content_type[:100]!r}",
+            place="content type",
+            expected=CONTENT_TYPE,
+        )
+    event = decode_event(message.payload)
+    if event.source != device_source(device):
+        raise TopicMismatchError(
+            f"source {event.source!r} on the topic of device {device!r}",
+            place="$.source",
+            expected=device_source(device),
+        )
+    if event.type not in _TYPES:
+        raise UnknownTypeError(
+            f"{event.type!r} is not an event type that devices publish",
+            place="$.type",
+            expected="one of " + ", ".join(sorted(_TYPES)),
+        )
+    if event.type != f"pointsman.{kind}.v1":
+        raise TopicMismatchError(
+            f"type {event.type!r} on a topic for {kind[:100]!r}",
+            place="$.type",
+            expected="the topic's last level is the middle of the type",
+        )
+    _check_time(event)
+    return FromDevice(device, event, decode_data(event))
+
+
+def sender_of(message: Message) -> tuple[str | None, str]:
+    """Whom to answer about a message that was refused, and what to call it.
+
+    Returns:
+        The device, or None where the topic names none; the event's id, or else a name made
+        from the payload, so that the sender can recognise it.
+    """
+    try:
+        device, _ = parse_up(message.topic)
+    except TopicMismatchError:
+        return None, ""
+    if len(message.payload) <= PAYLOAD_BYTES_MAX:
+        try:
+            return device, decode_event(message.payload).id
+        except PointsmanError:
+            pass
+    return device, "sha256-" + hashlib.sha256(message.payload).hexdigest()[:32]
+
+
+def _check_time(event: Event) -> None:
+    if to_ms(event.time) < 0:
+        raise InvalidEnvelopeError(
+            f"{event.time.isoformat()} is before 1970",
+            place="$.time",
+            expected="when it happened",
+        )

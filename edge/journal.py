@@ -1,0 +1,103 @@
+"""Log positions, clock readings and envelopes for the events that this edge writes down."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+from msgspec import Raw
+
+from edge.records import Decision, Entry
+from shared.clock import HybridClock, to_datetime
+from shared.envelope import Event, encode_event, make_event
+from shared.events import Data
+from shared.ids import edge_event_id
+from shared.topics import edge_source
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What caused an event: its id, and its clock reading and trace where they are known."""
+
+    id: str
+    hlc: str | None = None
+    traceparent: str | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """The cause that an event is for others."""
+        return cls(event.id, event.hlc, event.traceparent)
+
+
+class Journal:
+    """Numbers what the edge says, without gaps.
+
+    Two kinds of entries: facts that a device reported keep the device's identity; decisions
+    of the edge get an identity of their own. Both get a position, a clock reading, their
+    cause and their order.
+
+    Args:
+        edge_id: who writes.
+        epoch: the edge's incarnation.
+        sequence: position of the newest entry in the store.
+        hlc: clock reading of the newest entry.
+    """
+
+    def __init__(self, edge_id: str, epoch: int, sequence: int, hlc: str) -> None:
+        """See the class."""
+        self.edge_id = edge_id
+        self.epoch = epoch
+        self.sequence = sequence
+        self._clock = HybridClock(hlc)
+
+    def decide(
+        self, decision: Decision, data: Data, now_ms: int, *, cause: Cause, order_id: str
+    ) -> Event:
+        """Log a decision of this edge, caused by `cause`."""
+        sequence = self.sequence + 1
+        event = make_event(
+            data,
+            id=edge_event_id(self.edge_id, self.epoch, sequence),
+            source=edge_source(self.edge_id),
+            time=to_datetime(now_ms),
+            subject=order_id,
+            sequence=sequence,
+            epoch=self.epoch,
+            hlc=self._reading(cause.hlc, now_ms),
+            causationid=cause.id,
+            correlationid=order_id,
+            traceparent=cause.traceparent,
+        )
+        return self._append(decision, event, order_id)
+
+    def report(
+        self,
+        decision: Decision,
+        event: Event,
+        data: Data,
+        now_ms: int,
+        *,
+        cause: str,
+        order_id: str,
+    ) -> Event:
+        """Log a device's fact under the device's own identity, with what the edge adds to it."""
+        logged = msgspec.structs.replace(
+            event,
+            data=Raw(msgspec.json.encode(data)),
+            subject=order_id,
+            sequence=f"{self.sequence + 1:016d}",
+            epoch=self.epoch,
+            hlc=self._reading(event.hlc, now_ms),
+            causationid=cause,
+            correlationid=order_id,
+        )
+        return self._append(decision, logged, order_id)
+
+    def _reading(self, cause_hlc: str | None, now_ms: int) -> str:
+        if cause_hlc is not None:
+            self._clock.observe(cause_hlc)
+        return self._clock.tick(now_ms)
+
+    def _append(self, decision: Decision, event: Event, order_id: str) -> Event:
+        self.sequence += 1
+        decision.log.append(Entry(self.sequence, event.type, order_id, encode_event(event)))
+        return event

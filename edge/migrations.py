@@ -1,0 +1,49 @@
+"""The tables of the edge's file, step by step; an upgrade applies the steps that are new."""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("pointsman.edge")
+
+
+@migrations()
+def m001_first(db: Database) -> None:
+    """Everything that the edge keeps."""
+    db.executescript(
+        """
+        create table meta (key text primary key, value text not null) without rowid;
+        create table networks (version integer primary key, body blob not null);
+        create table cells (
+            node_id text, sku text, share integer not null check (share >= 0),
+            primary key (node_id, sku)
+        ) without rowid;
+        -- The log of this edge's own events, which is also the outbox.
+        create table log (
+            sequence integer primary key, type text not null, order_id text not null,
+            event blob not null
+        );
+        create index log_by_order on log (order_id);
+        create table answers (
+            source text, event_id text, digest blob not null, sequence integer,
+            primary key (source, event_id)
+        ) without rowid;
+        create table orders (
+            order_id text primary key, parked integer not null, body text not null
+        );
+        create index orders_parked on orders (order_id) where parked > 0;
+        create table tasks (
+            task_id text primary key, state text not null, node_id text not null,
+            order_id text not null, event blob not null, body text not null
+        );
+        create index tasks_issued on tasks (node_id, task_id) where state = 'issued';
+        create table arrivals (sku text, expected_ms integer, primary key (sku, expected_ms))
+            without rowid;
+        -- Kept until central has them, and never in the log.
+        create table contacts (order_id text primary key, body text not null);
+        create table quarantine (
+            digest text primary key, first_at text not null, last_at text not null,
+            times integer not null, topic text not null, code text not null, place text not null,
+            detail text not null, expected text not null, bytes integer not null,
+            excerpt text not null
+        );
+        """
+    )

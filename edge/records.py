@@ -1,0 +1,187 @@
+"""What the edge keeps: orders, tasks, answers; and what one decision changes.
+
+The engine reads records through the `Records` port and never writes: it returns a `Decision`,
+and the store makes a burst of decisions durable in one transaction.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from edge.routing.router import Question, Want
+from shared.errors import PointsmanError
+from shared.events import CellUnits, Contact, Payment, PickRequested, PlannedLine, Shortage
+from shared.network import Network
+
+TaskState = Literal[
+    "issued", "accepted", "completed", "packed", "shipped", "delivered", "rejected", "withdrawn"
+]
+
+
+class Committed(Struct, frozen=True):
+    """A package of an order: its units are out of the share."""
+
+    task_id: str
+    node_id: str
+    service_id: str
+    lines: list[PlannedLine]
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """An order that this edge accepted and keeps.
+
+    Attributes:
+        device: who sent the payment, and is told what follows.
+        accepted_id: id of the `order.accepted` event.
+        attempt: plans made so far; numbers the tasks.
+        parked: lines that wait, oldest order first in line.
+        failed: nodes that were short or rejected, not asked again until they get new units.
+    """
+
+    order_id: str
+    device: str
+    accepted_id: str
+    payment: Payment
+    attempt: int
+    packages: list[Committed]
+    parked: list[Shortage]
+    failed: list[str]
+
+    def question(self, wants: list[Want]) -> Question:
+        """Ask for nodes for some of the order's lines."""
+        return Question(
+            wants=wants,
+            fulfilment=self.payment.fulfilment,
+            store_id=self.payment.store_id,
+            customer=self.payment.customer,
+            destination=self.payment.destination,
+            packages_used=len(self.packages),
+            failed=frozenset(self.failed),
+        )
+
+    def want(self, line: int, quantity: int) -> Want:
+        """A line of the order that looks for a node."""
+        asked = self.payment.lines[line]
+        return Want(line, asked.sku, quantity, asked.group)
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A pick task at one of this edge's own nodes."""
+
+    task_id: str
+    state: TaskState
+    request: PickRequested
+    event_id: str
+    event: bytes
+    lines: list[PlannedLine]
+
+
+class Answer(Struct, frozen=True):
+    """What became of an event: its digest, and where in the log the answer stands, if any."""
+
+    digest: bytes
+    sequence: int | None
+
+
+class Arrival(Struct, frozen=True):
+    """Units on their way to a node."""
+
+    sku: str
+    expected_ms: int
+
+
+class Records(Protocol):
+    """What the engine asks the store. Sees the open transaction's own writes."""
+
+    def meta(self, key: str, default: str = "") -> str:
+        """A value kept by name."""
+        ...
+
+    def last_sequence(self) -> int:
+        """Position of the newest log entry; 0 when the log is empty."""
+        ...
+
+    def network(self) -> Network | None:
+        """The newest network snapshot."""
+        ...
+
+    def cells(self) -> Iterable[tuple[str, str, int]]:
+        """Every share: node, SKU, units."""
+        ...
+
+    def answer(self, source: str, event_id: str) -> Answer | None:
+        """What became of an event that was handled before."""
+        ...
+
+    def log_entry(self, sequence: int) -> bytes:
+        """The event at a position of the log."""
+        ...
+
+    def order(self, order_id: str) -> Order | None:
+        """An order of this edge."""
+        ...
+
+    def parked_orders(self) -> Iterable[Order]:
+        """Orders with parked lines, oldest first."""
+        ...
+
+    def task(self, task_id: str) -> Task | None:
+        """A task of this edge's nodes."""
+        ...
+
+    def arrivals(self, after_ms: int) -> Iterable[Arrival]:
+        """Units on their way that are expected after a moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message to a device, published after the commit."""
+
+    device: str
+    kind: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A task for another edge's node: at once over the broker; the log makes it certain."""
+
+    edge_id: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Entry:
+    """A log entry: the event's bytes at its position."""
+
+    sequence: int
+    type: str
+    order_id: str
+    event: bytes
+
+
+@dataclass(slots=True)
+class Decision:
+    """Everything that one command changes and says. Nothing is sent before it is durable."""
+
+    log: list[Entry] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    peers: list[Peer] = field(default_factory=list)
+    taken: list[CellUnits] = field(default_factory=list)
+    given: list[CellUnits] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+    answers: list[tuple[str, str, Answer]] = field(default_factory=list)
+    contact: tuple[str, Contact] | None = None
+    network: Network | None = None
+    feed: int | None = None
+    fault: PointsmanError | None = None
+    """Why a feed item was skipped."""
+
+    def changes_nothing(self) -> bool:
+        """True for answers that need no commit: quotes, and events seen before."""
+        return not (self.log or self.tasks or self.feed)

@@ -1,0 +1,93 @@
+"""Solving a routing problem: exactly if it is small, with a proven bound if it is large."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.routing import large, subset
+from edge.routing.problem import Infeasible, Problem, Solution
+
+work_max_default = 30_000_000
+"""Work budget for large orders: elementary steps, half a nanosecond to one each."""
+
+
+def solve(problem: Problem, work_max: int = work_max_default) -> Solution | Infeasible:
+    """Cheapest plan of a problem.
+
+    The same problem and budget give the same answer on every machine; the budget counts
+    steps of the computation, never time.
+
+    Args:
+        problem: What to decide; trusted to be valid (``Problem.validate``).
+        work_max: Budget of elementary steps for orders with more than
+            ``subset.groups_exact_max`` groups; smaller orders are always solved exactly.
+
+    Returns:
+        The plan with its bound, or ``Infeasible``.
+    """
+    if len(problem.weight_g) <= subset.groups_exact_max:
+        return solve_subset(problem)
+    return solve_large(problem, work_max)
+
+
+def solve_subset(problem: Problem) -> Solution | Infeasible:
+    """Solve a problem of at most ``subset.groups_exact_max`` groups exactly."""
+    assert len(problem.weight_g) <= subset.groups_exact_max, "too many groups"
+    cost, package, option = subset.subset_plan(
+        problem.weight_g,
+        problem.can,
+        problem.assign,
+        problem.fixed,
+        problem.tariff,
+        problem.step_g,
+        problem.step_price,
+        problem.split_cost,
+        problem.packages_max,
+    )
+    if cost < 0:
+        return Infeasible(proved=True, method="subset")
+    return Solution(package, option, cost, bound=cost, optimal=True, method="subset")
+
+
+def solve_large(problem: Problem, work_max: int = work_max_default) -> Solution | Infeasible:
+    """Solve a problem of any size by branch and bound within the work budget."""
+    cost, bound, package, option = large.large_plan(
+        problem.weight_g,
+        problem.can,
+        problem.assign,
+        problem.fixed,
+        problem.tariff,
+        problem.step_g,
+        problem.step_price,
+        problem.split_cost,
+        problem.packages_max,
+        work_max,
+    )
+    if cost < 0:
+        return Infeasible(proved=bound < 0, method="large")
+    return Solution(package, option, cost, bound, optimal=bound == cost, method="large")
+
+
+def warm() -> None:
+    """Load the kernels from the cache, or compile them, and run each once.
+
+    To be called at install and at start, so that no order waits for it.
+    """
+    one = np.ones(1, np.int64)
+    table = np.ones((1, 1), np.int64)
+    problem = Problem(
+        weight_g=one,
+        can=np.ones((1, 1), np.bool_),
+        assign=table,
+        fixed=one,
+        tariff=np.zeros(1, np.int64),
+        step_g=table,
+        step_price=table,
+        split_cost=0,
+        packages_max=1,
+    )
+    problem.validate()
+    small, big = solve_subset(problem), solve_large(problem)
+    assert isinstance(small, Solution)
+    assert isinstance(big, Solution)
+    assert small.cost == big.cost == 3

@@ -1,0 +1,163 @@
+"""What the engine holds in memory, all of it rebuilt from the store at start."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from edge.journal import Journal
+from edge.network import Snapshot
+from edge.records import Arrival, Decision, Order, Records
+from edge.stock import Stock
+from shared.clock import to_datetime
+from shared.envelope import decode_event
+from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
+from shared.events import CellUnits, Shortage
+from shared.network import Network, Node
+
+
+class State:
+    """Snapshot, shares, waiting orders, log position.
+
+    Attributes:
+        feed: number of the newest feed item that was applied.
+        due: orders that are to be tried again, oldest first.
+    """
+
+    def __init__(self, edge_id: str, records: Records, now_ms: int) -> None:
+        """Read everything from `records`."""
+        self.edge_id = edge_id
+        self.records = records
+        sequence = records.last_sequence()
+        hlc = "0" * 16
+        if sequence:
+            hlc = decode_event(records.log_entry(sequence)).hlc or hlc
+        self.journal = Journal(edge_id, int(records.meta("epoch", "1")), sequence, hlc)
+        self.feed = int(records.meta("feed", "0"))
+        self.due: dict[str, None] = {}
+        self._waiting: dict[str, set[str]] = {}
+        for order in records.parked_orders():
+            self.index(order)
+        self._arrivals: dict[str, list[int]] = {}
+        self.expect(records.arrivals(now_ms))
+        self._snapshot: Snapshot | None = None
+        self._stock: Stock | None = None
+        network = records.network()
+        if network is not None:
+            self.enter(network)
+
+    def enter(self, network: Network) -> None:
+        """Decide by this network from now on; waiting orders get another try."""
+        self._snapshot = Snapshot(network)
+        self._stock = Stock(self._snapshot, self.records.cells())
+        for orders in self._waiting.values():
+            self.due.update(dict.fromkeys(sorted(orders)))
+
+    @property
+    def ready(self) -> bool:
+        """Whether a network snapshot is there to decide by."""
+        return self._snapshot is not None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The network.
+
+        Raises:
+            NoNetworkError: none has arrived yet.
+        """
+        if self._snapshot is None:
+            raise NoNetworkError(
+                "this edge has not received a network snapshot yet",
+                expected="`pointsman central network publish`, and a link to central",
+            )
+        return self._snapshot
+
+    @property
+    def stock(self) -> Stock:
+        """The shares, laid out for the snapshot."""
+        assert self._stock is not None, "the snapshot is asked for first"
+        return self._stock
+
+    def require_sku(self, sku: str, place: str) -> None:
+        """Raise UnknownSkuError, naming the place, unless the snapshot has the SKU."""
+        if sku not in self.snapshot.sku_ix:
+            raise UnknownSkuError(
+                f"SKU {sku!r} is not in network version {self.snapshot.network.version}",
+                place=place,
+                expected="a SKU of the network's products",
+            )
+
+    def require_node(self, node_id: str, place: str) -> Node:
+        """The node.
+
+        Raises:
+            UnknownNodeError: the snapshot has no such node.
+        """
+        position = self.snapshot.node_ix.get(node_id)
+        if position is None:
+            raise UnknownNodeError(
+                f"node {node_id!r} is not in network version {self.snapshot.network.version}",
+                place=place,
+                expected="a node of the network",
+            )
+        return self.snapshot.network.nodes[position]
+
+    def require_own_node(self, node_id: str, place: str) -> Node:
+        """The node, which must have this edge as its home.
+
+        Raises:
+            UnknownNodeError: no such node, or another edge is its home.
+        """
+        node = self.require_node(node_id, place)
+        if node.edge_id != self.edge_id:
+            raise UnknownNodeError(
+                f"node {node_id!r} belongs to edge {node.edge_id!r}",
+                place=place,
+                expected=f"a node of edge {self.edge_id!r}",
+            )
+        return node
+
+    def index(self, order: Order) -> None:
+        """Remember what the order waits for now."""
+        for orders in self._waiting.values():
+            orders.discard(order.order_id)
+        for shortage in order.parked:
+            self._waiting.setdefault(shortage.sku, set()).add(order.order_id)
+
+    def waiting(self, sku: str) -> list[str]:
+        """Orders that wait for a SKU, oldest first (their ids begin with their time)."""
+        return sorted(self._waiting.get(sku, ()))
+
+    def expect(self, arrivals: Iterable[Arrival]) -> None:
+        """Take note of units on their way."""
+        for arrival in arrivals:
+            self._arrivals.setdefault(arrival.sku, []).append(arrival.expected_ms)
+
+    def with_expected(self, shortages: list[Shortage], now_ms: int) -> list[Shortage]:
+        """The shortages, each with the next arrival that is known."""
+        found = []
+        for shortage in shortages:
+            coming = [ms for ms in self._arrivals.get(shortage.sku, ()) if ms > now_ms]
+            self._arrivals[shortage.sku] = coming
+            expected_at = to_datetime(min(coming)) if coming else None
+            found.append(msgspec.structs.replace(shortage, expected_at=expected_at))
+        return found
+
+    def _move(self, cells: list[CellUnits], sign: int) -> None:
+        if self._stock is not None:  # Grants before the first network wait in the store.
+            self._stock.move(cells, sign)
+
+    def apply(self, decision: Decision) -> None:
+        """Move the shares and remember the orders of a decision, once it is whole."""
+        if decision.network is not None:
+            self.enter(decision.network)
+        if decision.given:
+            self._move(decision.given, +1)
+            for cell in decision.given:
+                self.due.update(dict.fromkeys(self.waiting(cell.sku)))
+        if decision.taken:
+            self._move(decision.taken, -1)
+        for order in decision.orders:
+            self.index(order)
+        self.expect(decision.arrivals)
+        if decision.feed is not None:
+            self.feed = decision.feed

@@ -1,0 +1,43 @@
+"""The shares that this edge may promise from, as one dense array.
+
+Rebuilt from the store at start and whenever a new network snapshot changes the positions.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from edge.network import Ints, Snapshot
+from shared.events import CellUnits
+
+
+class Stock:
+    """Shares by SKU and node, both by position in the snapshot.
+
+    Attributes:
+        share: int64[P, N], units; a SKU's row is contiguous, since a decision reads whole rows.
+    """
+
+    def __init__(self, snapshot: Snapshot, cells: Iterable[tuple[str, str, int]]) -> None:
+        """Lay the cells `(node_id, sku, units)` out.
+
+        Cells that the snapshot does not know stay in the store; a later snapshot may know them.
+        """
+        self._snapshot = snapshot
+        shape = len(snapshot.sku_ix), len(snapshot.node_ix)
+        self.share: Ints = np.zeros(shape, np.int64)
+        for node_id, sku, units in cells:
+            node, product = snapshot.node_ix.get(node_id), snapshot.sku_ix.get(sku)
+            if node is not None and product is not None:
+                self.share[product, node] = units
+
+    def move(self, cells: Sequence[CellUnits], sign: int) -> None:
+        """Add (`sign` +1) or take (-1) units. Taking more than is there is a fault of ours."""
+        for cell in cells:
+            node = self._snapshot.node_ix.get(cell.node_id)
+            product = self._snapshot.sku_ix.get(cell.sku)
+            if node is None or product is None:
+                continue
+            units = int(self.share[product, node]) + sign * cell.quantity
+            assert units >= 0, f"share of {cell} would be {units}"
+            self.share[product, node] = units

@@ -1,0 +1,311 @@
+"""The edge's one SQLite file, and its one connection.
+
+SQLite up to 3.51.2 can corrupt a WAL when two connections write or checkpoint at once, so
+nothing else ever opens the file for writing. `synchronous=FULL`: a commit that has returned
+survives a power cut.
+"""
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlite_utils import Database
+
+from edge.migrations import migrations
+from edge.records import Answer, Arrival, Decision, Order, Task
+from shared.errors import PointsmanError, StorageError
+from shared.events import Contact, PickRequested, PlannedLine
+from shared.frames import ContactFor, decode_bulk, encode_bulk
+from shared.network import Network
+
+FILE_NAME: Final = "edge.db"
+QUARANTINE_ROWS_MAX: Final = 10_000
+EXCERPT_BYTES_MAX: Final = 2_048
+
+_order_decoder = msgspec.json.Decoder(Order)
+_task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
+_DIGITS = re.compile(rb"\d{7,}")
+
+
+class Store:
+    """Records of one edge.
+
+    Args:
+        path: the file; made if it does not exist.
+
+    Raises:
+        StorageError: the file cannot be opened or is not ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """See the class."""
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = full")
+            migrations.apply(Database(self._connection))
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
+            ) from error
+        self._open = False
+
+    def close(self) -> None:
+        """Close the file; what is not committed is gone."""
+        self._connection.close()
+
+    # The transaction.
+
+    def begin(self) -> None:
+        """Open the burst's transaction, unless it is open."""
+        if not self._open:
+            self._execute("begin immediate")
+            self._open = True
+
+    def commit(self) -> None:
+        """Make the burst durable; nothing to do if nothing was written.
+
+        Raises:
+            StorageError: it is not durable; call `rollback`.
+        """
+        if self._open:
+            self._execute("commit")
+            self._open = False
+
+    def rollback(self) -> None:
+        """Undo the burst."""
+        self._open = False
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def write(self, decision: Decision) -> None:
+        """Put a decision into the open transaction.
+
+        Raises:
+            StorageError: the disk is full or broken; call `rollback`.
+        """
+        if decision.changes_nothing() and not decision.orders:
+            return
+        self.begin()
+        if decision.network is not None:
+            self._many(
+                "insert or replace into networks values (?, ?)",
+                [(decision.network.version, encode_bulk(decision.network))],
+            )
+            self._execute("delete from networks where version < ?", decision.network.version)
+        self._many(
+            "insert into cells values (?, ?, ?) "
+            "on conflict do update set share = share + excluded.share",
+            [(cell.node_id, cell.sku, cell.quantity) for cell in decision.given],
+        )
+        self._many(
+            "update cells set share = share - ? where node_id = ? and sku = ?",
+            [(cell.quantity, cell.node_id, cell.sku) for cell in decision.taken],
+        )
+        self._many(
+            "insert into log values (?, ?, ?, ?)",
+            [(entry.sequence, entry.type, entry.order_id, entry.event) for entry in decision.log],
+        )
+        self._many(
+            "insert or replace into orders values (?, ?, ?)",
+            [(x.order_id, len(x.parked), msgspec.json.encode(x).decode()) for x in decision.orders],
+        )
+        self._many(
+            "insert or replace into tasks values (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    task.task_id,
+                    task.state,
+                    task.request.node_id,
+                    task.request.order_id,
+                    task.event,
+                    msgspec.json.encode((task.event_id, task.request, task.lines)).decode(),
+                )
+                for task in decision.tasks
+            ],
+        )
+        self._many(
+            "insert into answers values (?, ?, ?, ?)",
+            [(source, key, x.digest, x.sequence) for source, key, x in decision.answers],
+        )
+        self._many(
+            "insert or ignore into arrivals values (?, ?)",
+            [(arrival.sku, arrival.expected_ms) for arrival in decision.arrivals],
+        )
+        if decision.contact is not None:
+            order_id, contact = decision.contact
+            self._many(
+                "insert or replace into contacts values (?, ?)",
+                [(order_id, msgspec.json.encode(contact).decode())],
+            )
+        if decision.feed is not None:
+            self.set_meta("feed", str(decision.feed))
+
+    # Records, as the engine asks for them.
+
+    def meta(self, key: str, default: str = "") -> str:
+        """A value kept by name."""
+        row = self._row("select value from meta where key = ?", key)
+        return row[0] if row else default
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep a value by name, in the open transaction."""
+        self.begin()
+        self._execute("insert or replace into meta values (?, ?)", key, value)
+
+    def last_sequence(self) -> int:
+        """Position of the newest log entry; 0 when the log is empty."""
+        row = self._row("select max(sequence) from log")
+        return (row[0] if row else None) or 0
+
+    def network(self) -> Network | None:
+        """The newest network snapshot."""
+        row = self._row("select body from networks order by version desc limit 1")
+        return decode_bulk(row[0], Network) if row else None
+
+    def cells(self) -> Iterator[tuple[str, str, int]]:
+        """Every share: node, SKU, units."""
+        return iter(self._connection.execute("select node_id, sku, share from cells"))
+
+    def answer(self, source: str, event_id: str) -> Answer | None:
+        """What became of an event that was handled before."""
+        row = self._row(
+            "select digest, sequence from answers where source = ? and event_id = ?",
+            source,
+            event_id,
+        )
+        return Answer(*row) if row else None
+
+    def log_entry(self, sequence: int) -> bytes:
+        """The event at a position of the log."""
+        row = self._row("select event from log where sequence = ?", sequence)
+        assert row is not None, f"no log entry {sequence}"
+        event: bytes = row[0]
+        return event
+
+    def order(self, order_id: str) -> Order | None:
+        """An order of this edge."""
+        row = self._row("select body from orders where order_id = ?", order_id)
+        return _order_decoder.decode(row[0]) if row else None
+
+    def parked_orders(self) -> Iterator[Order]:
+        """Orders with parked lines, oldest first."""
+        rows = self._connection.execute(
+            "select body from orders where parked > 0 order by order_id"
+        )
+        return (_order_decoder.decode(body) for (body,) in rows)
+
+    def task(self, task_id: str) -> Task | None:
+        """A task of this edge's nodes."""
+        row = self._row("select task_id, state, event, body from tasks where task_id = ?", task_id)
+        return _task(*row) if row else None
+
+    def arrivals(self, after_ms: int) -> Iterator[Arrival]:
+        """Units on their way that are expected after a moment."""
+        rows = self._connection.execute(
+            "select sku, expected_ms from arrivals where expected_ms > ?", (after_ms,)
+        )
+        return (Arrival(*row) for row in rows)
+
+    # What gateway and uplink need.
+
+    def issued_tasks(self, rows_max: int) -> list[Task]:
+        """Tasks that no warehouse has accepted yet, oldest first."""
+        rows = self._connection.execute(
+            "select task_id, state, event, body from tasks where state = 'issued' "
+            "order by rowid limit ?",
+            (rows_max,),
+        )
+        return [_task(*row) for row in rows]
+
+    def log_after(self, sequence: int, rows_max: int) -> list[tuple[int, bytes]]:
+        """Log entries behind a position: (sequence, event)."""
+        return self._connection.execute(
+            "select sequence, event from log where sequence > ? order by sequence limit ?",
+            (sequence, rows_max),
+        ).fetchall()
+
+    def contacts(self, rows_max: int) -> list[ContactFor]:
+        """Contacts that central does not have yet."""
+        rows = self._connection.execute("select order_id, body from contacts limit ?", (rows_max,))
+        return [
+            ContactFor(order_id=order_id, contact=msgspec.json.decode(body, type=Contact))
+            for order_id, body in rows
+        ]
+
+    def forget_contacts(self, order_ids: Iterable[str]) -> None:
+        """Central has these."""
+        self.begin()
+        self._many("delete from contacts where order_id = ?", [(x,) for x in order_ids])
+
+    def quarantine(self, topic: str, payload: bytes, error: PointsmanError, at: str) -> None:
+        """Keep a refused input where an operator finds it, once, however often it comes.
+
+        Long runs of digits are masked: a till that sends a card or phone number by mistake
+        must not leave it here. The oldest rows make room beyond `QUARANTINE_ROWS_MAX`.
+        """
+        self.begin()
+        digest = hashlib.sha256(payload).hexdigest()
+        excerpt = _DIGITS.sub(b"#######", payload[:EXCERPT_BYTES_MAX]).decode(errors="replace")
+        self._execute(
+            "insert into quarantine values (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
+            "on conflict do update set last_at = excluded.last_at, times = times + 1",
+            digest, at, at, topic[:256], error.code, error.place[:1024], error.detail[:1024],
+            error.expected[:1024], len(payload), excerpt,
+        )  # fmt: skip
+        self._execute(
+            "delete from quarantine where rowid <= (select max(rowid) from quarantine) - ?",
+            QUARANTINE_ROWS_MAX,
+        )
+
+    def _execute(self, sql: str, *values: object) -> None:
+        try:
+            self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
+
+    def _many(self, sql: str, rows: list[Any]) -> None:
+        if not rows:
+            return
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
+
+    def _row(self, sql: str, *values: object) -> Any:
+        return self._connection.execute(sql, values).fetchone()
+
+
+def read_quarantine(path: Path) -> list[dict[str, Any]]:
+    """The refused inputs, newest first, read beside a running daemon.
+
+    Raises:
+        StorageError: there is no such file.
+    """
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return list(Database(connection)["quarantine"].rows_where(order_by="last_at desc"))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"{path}: {error}", place=str(path), expected="the data_dir of an edge that has run"
+        ) from error
+
+
+def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:
+    event_id, request, lines = _task_decoder.decode(body)
+    return Task(
+        task_id=task_id, state=state, request=request, event_id=event_id, event=event, lines=lines
+    )
+
+
+def _storage_error(error: sqlite3.Error) -> StorageError:
+    return StorageError(
+        str(error), place="store", expected="space and a working disk; send the event again then"
+    )

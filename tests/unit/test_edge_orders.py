@@ -1,0 +1,499 @@
+"""Orders at the edge: accepted, parked, tried again, replanned, cancelled."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.commands import FromDevice
+from shared.clock import to_datetime
+from shared.errors import (
+    IdReusedError,
+    InvalidDataError,
+    NoNetworkError,
+    PointsmanError,
+    TopicMismatchError,
+    UnknownNodeError,
+    UnknownOrderError,
+    UnknownSkuError,
+    UnknownTaskError,
+    WrongStateError,
+)
+from shared.events import (
+    Contact,
+    CountLine,
+    Fulfilment,
+    OrderAccepted,
+    OrderCancelled,
+    PackageDelivered,
+    PackagePacked,
+    PackageShipped,
+    PickAccepted,
+    PickCompleted,
+    PickRejected,
+    PickRequested,
+    PickShort,
+    PlannedLine,
+    StockCounted,
+    StockLine,
+    StockMoved,
+    StockReceived,
+)
+from shared.ids import order_id
+from tests.shop import NOON_MS, NORTH, Shop, device_event, lines, network, open_shop, payment
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return open_shop(tmp_path / "edge.db")
+
+
+def kinds(shop: Shop) -> list[str]:
+    return [event.type.removeprefix("pointsman.").removesuffix(".v1") for event in shop.log()]
+
+
+def accepted(shop: Shop) -> OrderAccepted:
+    found: OrderAccepted = shop.last("order.accepted")
+    return found
+
+
+def task_of(shop: Shop) -> PickRequested:
+    found: PickRequested = shop.last("pick.requested")
+    return found
+
+
+def test_a_payment_takes_its_units_and_asks_the_warehouse(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=5)
+    shop.tell("till-1", payment(lines=lines("sku-1", quantity=2)), "p1")
+    assert shop.share("dc-south", "sku-1") == 3
+    assert accepted(shop).order_id == order_id("/devices/till-1", "p1", NOON_MS)
+    task = task_of(shop)
+    assert (task.node_id, task.lines[0].quantity) == ("dc-south", 2)
+    assert kinds(shop) == ["order.accepted", "pick.requested"]
+    event = shop.log()[1]
+    assert event.causationid == shop.log()[0].id
+    assert event.correlationid == accepted(shop).order_id
+
+
+def test_log_positions_have_no_gaps_and_clocks_only_go_forward(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=5)
+    for number in range(4):
+        shop.tell("till-1", payment("sku-1"), f"p{number}")
+        shop.now_ms -= 3_600_000  # A clock that is set back.
+    log = shop.log()
+    assert [event.number() for event in log] == list(range(1, len(log) + 1))
+    readings = [event.hlc or "" for event in log]
+    assert readings == sorted(set(readings))
+
+
+def test_the_same_payment_gets_the_same_bytes_and_changes_nothing(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=5)
+    shop.tell("till-1", payment("sku-1"), "p1")
+    shop.restart()
+    shop.tell("till-1", payment("sku-1"), "p1")
+    (_, _, first), (_, _, again) = [x for x in shop.said if x[1] == "order.accepted"]
+    assert first == again
+    assert shop.share("dc-south", "sku-1") == 4
+    assert kinds(shop) == ["order.accepted", "pick.requested"]
+
+
+def test_the_same_id_with_other_content_is_refused(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=5)
+    shop.tell("till-1", payment("sku-1"), "p1")
+    with pytest.raises(IdReusedError):
+        shop.tell("till-1", payment("sku-2"), "p1")
+    assert kinds(shop) == ["order.accepted", "pick.requested"]
+
+
+def test_a_payment_is_never_refused_for_want_of_stock(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=1)
+    shop.tell("till-1", payment("sku-1", "sku-2"))
+    assert [shortage.sku for shortage in accepted(shop).parked] == ["sku-2"]
+    assert kinds(shop) == ["order.accepted", "order.parked", "pick.requested"]
+
+
+def test_parked_lines_are_planned_when_stock_arrives_oldest_order_first(shop: Shop) -> None:
+    for number in range(2):
+        shop.tell("till-1", payment("sku-1"), f"p{number}")
+        shop.now_ms += 1_000
+    first = shop.log()[0].correlationid
+    shop.grant("dc-south", sku_1=1)
+    shop.retry()
+    planned = shop.last("route.planned")
+    assert planned.order_id == first
+    assert task_of(shop).order_id == first
+    assert shop.share("dc-south", "sku-1") == 0
+    shop.grant("dc-south", sku_1=1)
+    shop.retry()
+    assert shop.last("route.planned").order_id != first
+
+
+def test_parked_lines_are_remembered_over_a_restart(shop: Shop) -> None:
+    shop.tell("till-1", payment("sku-1"))
+    shop.restart()
+    shop.retry()
+    shop.grant("dc-south", sku_1=1)
+    assert [decision.log != [] for decision in shop.retry()] == [True]
+
+
+def test_a_retry_that_changes_nothing_says_nothing(shop: Shop) -> None:
+    shop.tell("till-1", payment(lines=lines("sku-1", quantity=5)))
+    shop.grant("dc-south", sku_1=1)
+    before = len(shop.log())
+    shop.retry()
+    assert len(shop.log()) == before
+
+
+def test_a_shortage_says_when_more_is_expected(shop: Shop) -> None:
+    soon = to_datetime(NOON_MS + 7_200_000)
+    moved = StockMoved(
+        node_id="dc-south", to_node_id="store-1", lines=[StockLine(sku="sku-1", quantity=3)],
+        expected_at=soon,
+    )  # fmt: skip
+    shop.tell("dc-south", moved)
+    shop.tell("till-1", payment("sku-1"))
+    assert accepted(shop).parked[0].expected_at == soon
+    shop.restart()
+    shop.tell("till-1", payment("sku-1"), "p2")
+    assert accepted(shop).parked[0].expected_at == soon
+    shop.now_ms += 10_800_000
+    shop.tell("till-1", payment("sku-1"), "p3")
+    assert accepted(shop).parked[0].expected_at is None
+
+
+def test_contact_details_never_enter_the_log(shop: Shop) -> None:
+    contact = Contact(name="Customer 1", phone="000-1234567")
+    decision = shop.tell("till-1", payment("sku-1", contact=contact))
+    assert decision.contact == (accepted(shop).order_id, contact)
+    assert all(b"1234567" not in entry.event for entry in decision.log)
+    assert [row.contact for row in shop.store.contacts(10)] == [contact]
+    stored = shop.store.order(accepted(shop).order_id)
+    assert stored is not None
+    assert stored.payment.contact is None
+
+
+def test_carried_out_goods_leave_the_store_at_once(shop: Shop) -> None:
+    shop.grant("store-1", sku_1=2)
+    shop.tell("till-1", payment("sku-1", fulfilment=Fulfilment(kind="carry_out")))
+    assert kinds(shop) == ["order.accepted", "package.shipped"]
+    package = accepted(shop).plan
+    assert package is not None
+    assert package.packages[0].service_id == "counter"
+    assert package.cost.minor == 200  # Handling, no carrier.
+    assert shop.share("store-1", "sku-1") == 1
+
+
+def test_a_pick_up_is_picked_at_the_chosen_store_only(shop: Shop) -> None:
+    shop.grant("dc-south", sku_1=2)
+    wanted = Fulfilment(kind="pick_up", node_id="store-1")
+    shop.tell("till-1", payment("sku-1", fulfilment=wanted))
+    assert accepted(shop).plan is None
+    shop.grant("store-1", sku_1=1)
+    shop.retry()
+    assert task_of(shop).node_id == "store-1"
+
+
+def test_a_task_at_another_edges_node_goes_to_that_edge(shop: Shop) -> None:
+    shop.grant("dc-north", sku_1=1)
+    shop.tell("till-1", payment("sku-1", destination=NORTH))
+    ((edge_id, event),) = shop.peers
+    assert (edge_id, event.type) == ("edge-2", "pointsman.pick.requested.v1")
+    assert "pick.requested" not in [kind for _, kind, _ in shop.said]
+
+
+@pytest.mark.parametrize(
+    "changes, error, place",
+    [
+        ({"lines": lines("sku-1", "nope")}, UnknownSkuError, "$.data.lines[1].sku"),
+        ({"store_id": "nowhere"}, UnknownNodeError, "$.data.store_id"),
+        (
+            {"fulfilment": Fulfilment(kind="pick_up", node_id="nowhere")},
+            UnknownNodeError,
+            "$.data.fulfilment.node_id",
+        ),
+    ],
+)
+def test_unknown_names_are_refused_with_their_place(
+    shop: Shop, changes: dict[str, object], error: type[PointsmanError], place: str
+) -> None:
+    with pytest.raises(error) as caught:
+        shop.tell("till-1", payment("sku-1", **changes))
+    assert caught.value.place == place
+    assert shop.log() == []
+
+
+def test_without_a_network_nothing_is_decided(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "edge.db")
+    with pytest.raises(NoNetworkError):
+        shop.tell("till-1", payment("sku-1"))
+
+
+def test_grants_before_the_first_network_are_kept(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "edge.db")
+    shop.grant("dc-south", sku_1=3)
+    shop.feed(network())
+    assert shop.share("dc-south", "sku-1") == 3
+
+
+# What the warehouse reports.
+
+
+@pytest.fixture
+def picked(shop: Shop) -> Shop:
+    """An order of three units of sku-1 and one of sku-2 at dc-south."""
+    shop.grant("dc-south", sku_1=3, sku_2=1)
+    shop.tell("till-1", payment(lines=[*lines("sku-1", quantity=3), *lines("sku-2")]), "p1")
+    return shop
+
+
+def test_a_package_goes_through_its_steps_and_each_is_logged_under_the_devices_name(
+    picked: Shop,
+) -> None:
+    task = task_of(picked)
+    for kind in (PickAccepted, PickCompleted, PackagePacked, PackageShipped, PackageDelivered):
+        picked.report(kind, task.task_id)
+    events = picked.log()[2:]
+    assert kinds(picked)[2:] == [
+        "pick.accepted", "pick.completed", "package.packed", "package.shipped",
+        "package.delivered",
+    ]  # fmt: skip
+    assert {event.source for event in events} == {"/devices/dc-south"}
+    assert {event.causationid for event in events} == {picked.log()[1].id}
+    assert {event.correlationid for event in events} == {task.order_id}
+
+
+def test_a_report_may_skip_steps_but_never_go_back(picked: Shop) -> None:
+    task = task_of(picked)
+    picked.report(PackagePacked, task.task_id)
+    with pytest.raises(WrongStateError):
+        picked.report(PickAccepted, task.task_id)
+    with pytest.raises(WrongStateError):
+        picked.report(PickShort, task.task_id, missing=task.lines)
+
+
+def test_only_the_nodes_own_device_reports_on_its_tasks(picked: Shop) -> None:
+    with pytest.raises(TopicMismatchError):
+        picked.tell("store-1", PickAccepted(task_id=task_of(picked).task_id))
+    with pytest.raises(UnknownTaskError):
+        picked.tell("dc-south", PickAccepted(task_id="nobody's"))
+
+
+def test_a_short_pick_finds_another_node(picked: Shop) -> None:
+    picked.grant("store-1", sku_1=5)
+    task = task_of(picked)
+    picked.report(PickShort, task.task_id, missing=[PlannedLine(line=0, sku="sku-1", quantity=2)])
+    planned = picked.last("route.planned")
+    assert [(p.node_id, p.lines[0].quantity) for p in planned.plan.packages] == [("store-1", 2)]
+    assert ("dc-south", "failed_before") in [(x.node_id, x.code) for x in planned.plan.excluded]
+    assert picked.share("store-1", "sku-1") == 3
+    picked.report(PackageShipped, task.task_id)
+    shipped = picked.log()[-1]
+    assert b'"quantity":1}' in bytes(shipped.data)  # One of three, and the line of sku-2.
+
+
+def test_a_short_pick_that_finds_no_node_is_parked_until_the_node_gets_new_units(
+    picked: Shop,
+) -> None:
+    task = task_of(picked)
+    picked.report(PickShort, task.task_id, missing=[PlannedLine(line=0, sku="sku-1", quantity=3)])
+    assert picked.last("order.parked").parked[0].quantity == 3
+    picked.grant("dc-south", sku_1=3)
+    picked.retry()
+    assert picked.last("route.planned").plan.packages[0].node_id == "dc-south"
+
+
+def test_a_rejected_pick_gives_its_units_back_and_is_not_sent_there_again(picked: Shop) -> None:
+    task = task_of(picked)
+    picked.report(PickRejected, task.task_id, reason="flooded")
+    parked = picked.last("order.parked")
+    assert sum(cell.quantity for cell in parked.released) == 4
+    assert picked.share("dc-south", "sku-1") == 3
+    picked.retry()
+    assert kinds(picked)[-1] == "order.parked"
+    with pytest.raises(WrongStateError):
+        picked.report(PickAccepted, task.task_id)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        [PlannedLine(line=0, sku="sku-1", quantity=4)],
+        [PlannedLine(line=0, sku="sku-2", quantity=1)],
+        [PlannedLine(line=5, sku="sku-1", quantity=1)],
+        [PlannedLine(line=1, sku="sku-2", quantity=1)] * 2,
+    ],
+)
+def test_more_missing_than_the_task_has_is_refused(
+    picked: Shop, missing: list[PlannedLine]
+) -> None:
+    with pytest.raises(InvalidDataError):
+        picked.report(PickShort, task_of(picked).task_id, missing=missing)
+    assert kinds(picked)[-1] == "pick.requested"
+
+
+# Cancellations.
+
+
+def test_an_order_that_nobody_picks_yet_is_cancelled_whole(picked: Shop) -> None:
+    order = accepted(picked)
+    picked.tell("till-1", OrderCancelled(order_id=order.order_id, reason="wrong size"))
+    outcome = picked.last("order.cancelled")
+    assert outcome.withdrawn == [task_of(picked).task_id]
+    assert outcome.too_late == []
+    assert picked.share("dc-south", "sku-1") == 3
+    told = {device for device, kind, _ in picked.said if kind == "order.cancelled"}
+    assert told == {"till-1", "dc-south"}
+    with pytest.raises(WrongStateError):
+        picked.report(PickAccepted, outcome.withdrawn[0])
+
+
+def test_a_part_that_is_cancelled_leaves_a_new_task_for_the_rest(picked: Shop) -> None:
+    old = task_of(picked)
+    gone = [PlannedLine(line=0, sku="sku-1", quantity=2)]
+    picked.tell("till-1", OrderCancelled(order_id=old.order_id, lines=gone))
+    new = task_of(picked)
+    assert new.task_id != old.task_id
+    assert [(x.sku, x.quantity) for x in new.lines] == [("sku-1", 1), ("sku-2", 1)]
+    assert picked.share("dc-south", "sku-1") == 2
+
+
+def test_what_a_warehouse_has_accepted_is_too_late_to_cancel(picked: Shop) -> None:
+    task = task_of(picked)
+    picked.report(PickAccepted, task.task_id)
+    picked.tell("till-1", OrderCancelled(order_id=task.order_id))
+    outcome = picked.last("order.cancelled")
+    assert (outcome.withdrawn, outcome.released) == ([], [])
+    assert sum(line.quantity for line in outcome.too_late) == 4
+    picked.report(PackageShipped, task.task_id)
+
+
+def test_parked_lines_that_are_cancelled_are_not_tried_again(shop: Shop) -> None:
+    shop.tell("till-1", payment("sku-1"))
+    shop.tell("till-1", OrderCancelled(order_id=accepted(shop).order_id))
+    assert shop.last("order.cancelled").unparked[0].sku == "sku-1"
+    shop.grant("dc-south", sku_1=3)
+    assert shop.retry() == []
+
+
+def test_the_same_cancellation_gets_the_same_answer(picked: Shop) -> None:
+    cancel = OrderCancelled(order_id=accepted(picked).order_id)
+    picked.tell("till-1", cancel, "c1")
+    picked.tell("till-1", cancel, "c1")
+    answers = [e for device, k, e in picked.said if k == "order.cancelled" and device == "till-1"]
+    assert answers[0] == answers[1]
+    with pytest.raises(UnknownOrderError):
+        picked.tell("till-1", OrderCancelled(order_id="no-such-order"))
+
+
+# Stock.
+
+
+def test_stock_is_reported_for_own_nodes_and_known_goods_only(shop: Shop) -> None:
+    good = StockReceived(node_id="dc-south", lines=[StockLine(sku="sku-1", quantity=4)])
+    shop.tell("dc-south", good, "s1")
+    shop.tell("dc-south", good, "s1")
+    assert kinds(shop) == ["stock.received"]
+    assert shop.share("dc-south", "sku-1") == 0  # Central hands it out.
+    with pytest.raises(UnknownNodeError):
+        shop.tell("dc-north", StockReceived(node_id="dc-north", lines=good.lines))
+    with pytest.raises(UnknownSkuError):
+        shop.tell(
+            "dc-south", StockCounted(node_id="dc-south", lines=[CountLine(sku="x", quantity=1)])
+        )
+
+
+# Invariants.
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_sequence_of_inputs_ever_oversells_or_loses_a_unit(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """P1 and P2 at one edge: granted == share + committed + short, cell by cell, at every step."""
+    shop = open_shop(tmp_path_factory.mktemp("edge") / "edge.db")
+    granted: dict[tuple[str, str], int] = {}
+    lost: dict[tuple[str, str], int] = {}
+    skus, nodes = ["sku-1", "sku-2", "sku-3"], ["dc-south", "dc-north", "store-1"]
+    for step in range(data.draw(st.integers(1, 14))):
+        match data.draw(
+            st.sampled_from(["grant", "pay", "pay", "again", "short", "reject", "cancel", "crash"])
+        ):
+            case "grant":
+                node, sku = data.draw(st.sampled_from(nodes)), data.draw(st.sampled_from(skus))
+                units = data.draw(st.integers(1, 4))
+                shop.grant(node, **{sku.replace("-", "_"): units})
+                granted[node, sku] = granted.get((node, sku), 0) + units
+                shop.retry()
+            case "pay":
+                chosen = data.draw(st.lists(st.sampled_from(skus), min_size=1, max_size=3))
+                wanted = data.draw(
+                    st.sampled_from(
+                        [
+                            Fulfilment(kind="delivery"),
+                            Fulfilment(kind="carry_out"),
+                            Fulfilment(kind="pick_up", node_id="store-1"),
+                        ]
+                    )
+                )
+                units = data.draw(st.integers(1, 3))
+                paid = payment(lines=lines(*chosen, quantity=units), fulfilment=wanted)
+                shop.tell("till-1", paid, f"p{step}")
+            case "again":
+                for event in shop.log():
+                    if event.type == "pointsman.order.accepted.v1":
+                        before = len(shop.log())
+                        told = accepted(shop)
+                        again = told.payment
+                        try:
+                            shop.tell("till-1", again, told.payment_event_id)
+                        except IdReusedError:
+                            pytest.fail("the same payment must be recognised")
+                        assert len(shop.log()) == before
+                        break
+            case "short" | "reject" as what:
+                tasks = shop.store.issued_tasks(10)
+                if not tasks:
+                    continue
+                task = data.draw(st.sampled_from(tasks))
+                if what == "reject":
+                    shop.report(PickRejected, task.task_id)
+                else:
+                    line = data.draw(st.sampled_from(task.lines))
+                    missing = PlannedLine(line=line.line, sku=line.sku, quantity=1)
+                    shop.report(PickShort, task.task_id, missing=[missing])
+                    cell = task.request.node_id, line.sku
+                    lost[cell] = lost.get(cell, 0) + 1
+            case "cancel":
+                orders = [e.correlationid for e in shop.log() if "accepted" in e.type]
+                if orders:
+                    shop.tell(
+                        "till-1", OrderCancelled(order_id=str(data.draw(st.sampled_from(orders))))
+                    )
+            case "crash":
+                shop.restart()
+        check_conservation(shop, granted, lost)
+
+
+def check_conservation(
+    shop: Shop, granted: dict[tuple[str, str], int], lost: dict[tuple[str, str], int]
+) -> None:
+    committed: dict[tuple[str, str], int] = {}
+    for name in {str(event.correlationid) for event in shop.log()}:
+        order = shop.store.order(name)
+        for package in () if order is None else order.packages:
+            for line in package.lines:
+                cell = package.node_id, line.sku
+                committed[cell] = committed.get(cell, 0) + line.quantity
+    for cell, units in granted.items():
+        share = shop.share(*cell)
+        assert share >= 0
+        assert share + committed.get(cell, 0) + lost.get(cell, 0) == units, cell
+    assert all(cell in granted for cell in committed)
+
+
+def test_the_commands_of_devices_are_the_only_ones_that_carry_their_name(shop: Shop) -> None:
+    event = device_event("till-1", "p1", payment("sku-1"))
+    decision = shop.do(FromDevice("till-1", event, payment("sku-1")))
+    assert [send.device for send in decision.sends] == ["till-1"]
