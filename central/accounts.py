@@ -17,19 +17,18 @@ from typing import Literal
 from msgspec import Struct
 
 from shared.events import (
-    CellUnits,
     Data,
     OrderAccepted,
     OrderCancelled,
     OrderParked,
     PackageShipped,
     PickShort,
-    Plan,
     RoutePlanned,
     StockCounted,
     StockMoved,
     StockReceived,
 )
+from shared.parts import CellUnits, Plan
 
 Cell = tuple[str, str]
 """Node id, SKU."""

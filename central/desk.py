@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from shared.events import PlannedLine, Shortage
+from shared.parts import PlannedLine, Shortage
 
 TaskState = Literal[
     "issued", "accepted", "short", "completed", "rejected", "withdrawn", "packed", "shipped",

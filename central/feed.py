@@ -5,9 +5,10 @@ from typing import Final, NamedTuple
 
 from central.escrow import Grants
 from central.territory import Territory
-from shared.events import CellUnits, Data, PickRejected, PickRequested, PickShort, StockMoved
+from shared.events import Data, PickRejected, PickRequested, PickShort, StockMoved
 from shared.frames import FeedKind, Grant, encode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
+from shared.parts import CellUnits
 
 WINDOW_ITEMS_MAX: Final = 32
 """Items under way to an edge beyond what it has applied."""

@@ -22,9 +22,9 @@ from shared.events import (
     PickReport,
     PickRequested,
     PickShort,
-    Plan,
     RoutePlanned,
 )
+from shared.parts import Plan
 
 # A report, the state that it leads to, and the states that it may find.
 TASK_STEPS: dict[str, tuple[TaskState, frozenset[str]]] = {

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.errors import PointsmanError
-from shared.events import FulfilmentKind
+from shared.parts import FulfilmentKind
 
 app = typer.Typer(help="Decide at the edge which node ships what.", no_args_is_help=True)
 edge = typer.Typer(help="The daemon beside tills and warehouses.", no_args_is_help=True)

@@ -11,22 +11,9 @@ from rich.table import Table
 
 from shared.envelope import decode_data, decode_event, encode_event, make_event
 from shared.errors import PointsmanError
-from shared.events import (
-    Data,
-    Destination,
-    Fulfilment,
-    FulfilmentKind,
-    InputRejected,
-    Line,
-    Money,
-    OrderAccepted,
-    Payment,
-    Plan,
-    RoutePlanned,
-    RouteRequested,
-    Shortage,
-)
+from shared.events import Data, InputRejected, OrderAccepted, Payment, RoutePlanned, RouteRequested
 from shared.mqtt import NO_DELAY, QOS
+from shared.parts import Destination, Fulfilment, FulfilmentKind, Line, Money, Plan, Shortage
 from shared.topics import ROOT, device_source, down, up
 
 ANSWER_S_MAX = 10.0

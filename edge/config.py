@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.events import Name
+from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 

@@ -17,7 +17,6 @@ from shared.clock import to_datetime, to_ms
 from shared.envelope import Event, encode_event, make_event
 from shared.errors import GapError, IdReusedError, PointsmanError, UnknownTypeError
 from shared.events import (
-    CellUnits,
     Data,
     InputRejected,
     OrderCancelled,
@@ -33,6 +32,7 @@ from shared.events import (
 )
 from shared.frames import Grant
 from shared.network import Network
+from shared.parts import CellUnits
 from shared.topics import edge_source
 
 

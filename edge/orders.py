@@ -19,8 +19,6 @@ from shared.clock import to_ms
 from shared.envelope import Event, encode_event
 from shared.errors import UnknownOrderError
 from shared.events import (
-    CellUnits,
-    Contact,
     Data,
     OrderAccepted,
     OrderCancelled,
@@ -30,14 +28,12 @@ from shared.events import (
     PickRejected,
     PickRequested,
     PickShort,
-    Plan,
-    PlannedLine,
     RoutePlanned,
     RouteRequested,
-    Shortage,
 )
 from shared.ids import order_id as order_id_of
 from shared.ids import task_id as task_id_of
+from shared.parts import CellUnits, Contact, Plan, PlannedLine, Shortage
 
 _NOTHING: Final = Contact()
 

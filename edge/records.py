@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from edge.routing.router import Question, Want
 from shared.errors import PointsmanError
-from shared.events import CellUnits, Contact, Payment, PickRequested, PlannedLine, Shortage
+from shared.events import Payment, PickRequested
 from shared.network import Network
+from shared.parts import CellUnits, Contact, PlannedLine, Shortage
 
 TaskState = Literal[
     "issued", "accepted", "completed", "packed", "shipped", "delivered", "rejected", "withdrawn"

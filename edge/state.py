@@ -11,8 +11,8 @@ from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.envelope import decode_event
 from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
-from shared.events import CellUnits, Shortage
 from shared.network import Network, Node
+from shared.parts import CellUnits, Shortage
 
 
 class State:

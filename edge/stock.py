@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edge.network import Ints, Snapshot
-from shared.events import CellUnits
+from shared.parts import CellUnits
 
 
 class Stock:

@@ -18,9 +18,10 @@ from sqlite_utils import Database
 from edge.migrations import migrations
 from edge.records import Answer, Arrival, Decision, Order, Task
 from shared.errors import PointsmanError, StorageError
-from shared.events import Contact, PickRequested, PlannedLine
+from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
 from shared.network import Network
+from shared.parts import Contact, PlannedLine
 
 FILE_NAME: Final = "edge.db"
 QUARANTINE_ROWS_MAX: Final = 10_000

@@ -19,8 +19,8 @@ from shared.events import (
     PickReport,
     PickRequested,
     PickShort,
-    PlannedLine,
 )
+from shared.parts import PlannedLine
 
 _ORDER: Final[tuple[TaskState, ...]] = (
     "issued", "accepted", "completed", "packed", "shipped", "delivered",

@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import InvalidDataError, NotJsonError
-from shared.events import CellUnits, Contact, Reference
 from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, SEQUENCE_MAX
 from shared.network import Network
+from shared.parts import CellUnits, Contact, Reference
 from shared.topics import FEED
 
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import InvalidDataError, NotJsonError
-from shared.events import Currency, Name, Text
 from shared.limits import (
     COST_MINOR_MAX,
     LANES_MAX,
@@ -23,6 +22,7 @@ from shared.limits import (
     TARIFFS_MAX,
     WEIGHT_G_MAX,
 )
+from shared.parts import Currency, Name, Text
 
 Minute = Annotated[int, Meta(ge=0, le=1440, description="Minute of the local day.")]
 Grams = Annotated[int, Meta(ge=1, le=WEIGHT_G_MAX)]

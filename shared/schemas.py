@@ -16,21 +16,11 @@ from shared.events import (
     BY_TYPE,
     DOWN,
     UP,
-    CellUnits,
-    Contact,
-    CountLine,
-    Customer,
     Data,
-    Destination,
-    Exclusion,
-    Fulfilment,
     InputRejected,
-    Line,
-    Money,
     OrderAccepted,
     OrderCancelled,
     OrderParked,
-    Package,
     PackageDelivered,
     PackagePacked,
     PackageShipped,
@@ -40,19 +30,31 @@ from shared.events import (
     PickRejected,
     PickRequested,
     PickShort,
-    Plan,
-    PlannedLine,
     RoutePlanned,
     RouteRequested,
-    Shortage,
     StockCounted,
-    StockLine,
     StockMoved,
     StockReceived,
     type_of,
-)  # fmt: skip
+)
 from shared.ids import order_id, task_id
 from shared.network import Network
+from shared.parts import (  # fmt: skip
+    CellUnits,
+    Contact,
+    CountLine,
+    Customer,
+    Destination,
+    Exclusion,
+    Fulfilment,
+    Line,
+    Money,
+    Package,
+    Plan,
+    PlannedLine,
+    Shortage,
+    StockLine,
+)
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 VERSION: Final = "0.1.0"

@@ -15,24 +15,11 @@ from central.escrow import EvenPolicy
 from shared import topics
 from shared.clock import HybridClock
 from shared.envelope import encode_batch, encode_event, make_event
-from shared.events import (
-    Data,
-    Fulfilment,
-    Line,
-    Money,
-    OrderAccepted,
-    Package,
-    Payment,
-    PickRequested,
-    Plan,
-    PlannedLine,
-    Shortage,
-    StockLine,
-    StockReceived,
-)
+from shared.events import Data, OrderAccepted, Payment, PickRequested, StockReceived
 from shared.frames import Grant, Hello, decode_bulk, encode_frame, parse_feed_kind
 from shared.ids import edge_event_id
 from shared.network import Network, Node, Product, Profile
+from shared.parts import Fulfilment, Line, Money, Package, Plan, PlannedLine, Shortage, StockLine
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

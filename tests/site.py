@@ -12,7 +12,7 @@ from edge.config import Config
 from edge.daemon import Daemon
 from shared.ending import end
 from shared.envelope import Event, decode_data, decode_event, encode_event, split_batch
-from shared.events import CellUnits, Data
+from shared.events import Data
 from shared.frames import (
     Ack,
     ContactFor,
@@ -25,6 +25,7 @@ from shared.frames import (
     feed_kind,
 )  # fmt: skip
 from shared.mqtt import NO_DELAY
+from shared.parts import CellUnits
 from shared.settings import Broker as BrokerSettings
 from shared.topics import down, parse_up, up
 from tests.brokers import Broker

@@ -16,7 +16,8 @@ from edge.routing.problem import Problem, Solution
 from edge.routing.solve import solve
 from edge.stock import Stock
 from shared.clock import to_datetime, to_ms
-from shared.events import (
+from shared.limits import COST_MINOR_MAX
+from shared.parts import (
     Customer,
     Destination,
     Exclusion,
@@ -29,7 +30,6 @@ from shared.events import (
     Shortage,
     ShortageReason,
 )
-from shared.limits import COST_MINOR_MAX
 
 _HOUR_MS = 3_600_000
 _LATE_H_MAX = 10_000

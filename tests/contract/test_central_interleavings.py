@@ -10,17 +10,14 @@ from central.ledger import verify
 from central.tables import ledger, orders, tasks
 from central.views import broken_cells
 from shared.events import (
-    CellUnits,
-    CountLine,
     OrderCancelled,
     PackageShipped,
     PickShort,
-    PlannedLine,
     RoutePlanned,
     StockCounted,
-    StockLine,
     StockMoved,
 )
+from shared.parts import CellUnits, CountLine, PlannedLine, StockLine
 from tests.central_scene import (
     ScriptedEdge,
     accepted,

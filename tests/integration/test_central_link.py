@@ -18,8 +18,8 @@ from central.ledger import Verdict, verify_file
 from central.link import LinkError, connect, publish_network
 from shared import topics
 from shared.errors import ConfigError, PointsmanError
-from shared.events import Contact
 from shared.frames import ContactFor, encode_frame
+from shared.parts import Contact
 from shared.settings import Broker
 from tests.central_scene import (
     ScriptedEdge,

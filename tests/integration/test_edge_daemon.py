@@ -11,13 +11,14 @@ import pytest
 from edge.store import FILE_NAME, Store, read_quarantine
 from shared.envelope import decode_event, encode_event
 from shared.errors import StaleStoreError
-from shared.events import CellUnits, Contact, PickAccepted, PickRequested, PlannedLine
+from shared.events import PickAccepted, PickRequested
 from shared.frames import (
     Ack,
     Grant,
     encode_bulk,
     encode_frame,
 )  # fmt: skip
+from shared.parts import CellUnits, Contact, PlannedLine
 from shared.topics import down, up
 from tests.brokers import Broker, running
 from tests.shop import device_event, network, payment, question

@@ -1,18 +1,15 @@
 from central.accounts import Balance, Book, postings
 from shared.events import (
-    CellUnits,
-    CountLine,
     OrderCancelled,
     OrderParked,
     PackageShipped,
     PickAccepted,
     PickShort,
-    PlannedLine,
     RoutePlanned,
     StockCounted,
-    StockLine,
     StockMoved,
 )
+from shared.parts import CellUnits, CountLine, PlannedLine, StockLine
 from tests.central_scene import accepted, plan, received, shortage
 
 CELL = ("dc", "A")

@@ -15,15 +15,10 @@ from central.tables import (
 )
 from central.tables import streams as streams_table
 from shared import topics
-from shared.events import (
-    Contact,
-    PickShort,
-    PlannedLine,
-    StockLine,
-    StockMoved,
-)
+from shared.events import PickShort, StockMoved
 from shared.frames import ContactFor, ContactsAck, decode_bulk, encode_frame
 from shared.network import Network
+from shared.parts import Contact, PlannedLine, StockLine
 from tests.central_scene import (
     ScriptedEdge,
     acks,

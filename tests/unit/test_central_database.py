@@ -7,9 +7,7 @@ from central.tables import (
     schema_version,
 )
 from shared.errors import ConfigError
-from shared.events import (
-    OrderParked,
-)
+from shared.events import OrderParked
 from tests.central_scene import (
     ScriptedEdge,
     scene,

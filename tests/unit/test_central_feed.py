@@ -1,8 +1,9 @@
 from central.feed import PATIENCE_MS, WINDOW_ITEMS_MAX, Window, destinations, grant_bodies
 from central.territory import territory_of
-from shared.events import PickRejected, PickShort, PlannedLine, StockLine, StockMoved
+from shared.events import PickRejected, PickShort, StockMoved
 from shared.frames import Grant, decode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
+from shared.parts import PlannedLine, StockLine
 from tests.central_scene import network, received, requested
 
 TERRITORY = territory_of(network(edges=("e1", "e2", "e3")))

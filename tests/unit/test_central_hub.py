@@ -8,7 +8,6 @@ from central.desk import Desk, Order
 from central.hub import ORDER_STEPS, TASK_STEPS, apply, mentions, order_state
 from shared.envelope import make_event
 from shared.events import (
-    Contact,
     OrderCancelled,
     OrderParked,
     PackageDelivered,
@@ -18,10 +17,10 @@ from shared.events import (
     PickCompleted,
     PickRejected,
     PickShort,
-    PlannedLine,
     RoutePlanned,
     RouteRequested,
 )
+from shared.parts import Contact, PlannedLine
 from tests.central_scene import NOW, accepted, plan, received, requested, shortage
 
 TASK = "o.0.0"

@@ -17,14 +17,9 @@ from central.tables import (
 from central.tables import streams as streams_table
 from central.views import broken_cells
 from shared import topics
-from shared.events import (
-    CountLine,
-    PackageShipped,
-    PlannedLine,
-    RoutePlanned,
-    StockCounted,
-)
+from shared.events import PackageShipped, RoutePlanned, StockCounted
 from shared.frames import Ack, Hello, encode_frame
+from shared.parts import CountLine, PlannedLine
 from tests.central_scene import (
     NOW_MS,
     ScriptedEdge,

@@ -10,18 +10,16 @@ from shared.clock import to_datetime
 from shared.envelope import Event, decode_data, decode_event, make_event
 from shared.errors import GapError, OverloadedError, UnknownTypeError
 from shared.events import (
-    CellUnits,
     Data,
     InputRejected,
     PickAccepted,
     PickRejected,
     PickRequested,
     PickShort,
-    PlannedLine,
-    StockLine,
     StockMoved,
 )
 from shared.frames import Grant
+from shared.parts import CellUnits, PlannedLine, StockLine
 from tests.shop import NOON_MS, NORTH, Shop, network, open_shop, payment
 
 

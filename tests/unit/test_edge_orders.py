@@ -21,9 +21,6 @@ from shared.errors import (
     WrongStateError,
 )
 from shared.events import (
-    Contact,
-    CountLine,
-    Fulfilment,
     OrderAccepted,
     OrderCancelled,
     PackageDelivered,
@@ -34,13 +31,12 @@ from shared.events import (
     PickRejected,
     PickRequested,
     PickShort,
-    PlannedLine,
     StockCounted,
-    StockLine,
     StockMoved,
     StockReceived,
 )
 from shared.ids import order_id
+from shared.parts import Contact, CountLine, Fulfilment, PlannedLine, StockLine
 from tests.shop import NOON_MS, NORTH, Shop, device_event, lines, network, open_shop, payment
 
 

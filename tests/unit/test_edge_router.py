@@ -10,8 +10,8 @@ from edge.network import Snapshot
 from edge.routing.router import Answer, Question, Want, group_wants, route
 from edge.stock import Stock
 from shared.clock import to_datetime
-from shared.events import Customer, Destination, Fulfilment, Plan
 from shared.network import Network, Node, Product, Profile
+from shared.parts import Customer, Destination, Fulfilment, Plan
 from tests.shop import NOON_MS, NORTH, SOUTH, network
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from shared.clock import HybridClock, ScaledClock, SystemClock, to_datetime, to_ms
 from shared.errors import ConfigError, InvalidDataError, NotJsonError, TopicMismatchError
-from shared.events import CellUnits
 from shared.frames import (
     Ack,
     Grant,
@@ -23,6 +22,7 @@ from shared.frames import (
 )
 from shared.ids import order_id
 from shared.network import Network, parse_network
+from shared.parts import CellUnits
 from shared.settings import Broker, Section, load_settings
 from shared.topics import down, parse_down, parse_up, up
 from tests.shop import network, to_json

@@ -1,0 +1,205 @@
+"""What events are made of: names, amounts, lines, plans. Every string, list and number is bounded.
+
+An unknown field is refused, so that a typing error is told and never silently ignored; there
+is no field for card data, so that none is taken.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shared.limits import (
+    ID_CHARS_MAX,
+    LINES_MAX,
+    MONEY_MINOR_MAX,
+    NODES_MAX,
+    PACKAGES_MAX,
+    QUANTITY_MAX,
+    TEXT_CHARS_MAX,
+)
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=_NAME)]
+Reference = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=r"^[!-~]+$")]
+Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
+Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
+Minor = Annotated[int, Meta(ge=0, le=MONEY_MINOR_MAX)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217.")]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with offset.")]
+LineNumber = Annotated[int, Meta(ge=0, lt=LINES_MAX, description="Position in the order's lines.")]
+
+Channel = Literal["pos", "shop", "douyin", "jd", "mini_program", "web", "other"]
+Tier = Literal["standard", "silver", "gold", "vip"]
+Speed = Literal["economy", "standard", "express"]
+FulfilmentKind = Literal["carry_out", "pick_up", "delivery"]
+
+
+class Part(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of an event's data."""
+
+
+# What an order is made of.
+
+
+class Money(Part, frozen=True):
+    """An amount in integer minor units."""
+
+    minor: Minor
+    currency: Currency
+
+
+class Line(Part, frozen=True):
+    """One line of an order."""
+
+    sku: Annotated[Name, Meta(description="What is sold.")]
+    quantity: Annotated[Quantity, Meta(description="Units.")]
+    unit_price_minor: Annotated[Minor, Meta(description="Paid per unit, minor units.")] = 0
+    group: Annotated[Name, Meta(description="Lines with the same group ship together.")] | None = (
+        None
+    )
+
+
+class Customer(Part, frozen=True):
+    """Who ordered: a token, never a name."""
+
+    token: Annotated[Reference, Meta(description="Opaque customer token.")] | None = None
+    tier: Annotated[Tier, Meta(description="Service tier.")] = "standard"
+    speed: Annotated[Speed, Meta(description="Preferred speed.")] = "standard"
+    split_allowed: Annotated[bool, Meta(description="False: everything in one package.")] = True
+    packages_max: (
+        Annotated[int, Meta(ge=1, le=PACKAGES_MAX, description="At most so many packages.")] | None
+    ) = None
+
+
+class Destination(Part, frozen=True):
+    """Where it goes, as far as routing needs to know."""
+
+    lat: Annotated[float, Meta(ge=-90, le=90, description="WGS 84 latitude.")]
+    lon: Annotated[float, Meta(ge=-180, le=180, description="WGS 84 longitude.")]
+    region: Annotated[Name, Meta(description="Carrier region, e.g. ISO 3166-2.")]
+
+
+class Contact(Part, frozen=True):
+    """Who receives it. Kept apart: it enters neither the edge's log nor the ledger."""
+
+    name: Text = ""
+    phone: Annotated[str, Meta(max_length=32)] = ""
+    address: Annotated[str, Meta(max_length=1024)] = ""
+    note: Text = ""
+
+
+class Fulfilment(Part, frozen=True):
+    """What the customer wants."""
+
+    kind: Annotated[FulfilmentKind, Meta(description="How the goods reach the customer.")]
+    node_id: (
+        Annotated[Name, Meta(description="Where: required to pick up; else the store sold at.")]
+        | None
+    ) = None
+    deadline: Annotated[Moment, Meta(description="Wanted by.")] | None = None
+
+    def __post_init__(self) -> None:
+        """A pick-up without a place cannot be fulfilled."""
+        if self.kind == "pick_up" and self.node_id is None:
+            raise ValueError("fulfilment.kind pick_up needs fulfilment.node_id")
+
+
+Lines = Annotated[list[Line], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+# What was decided.
+
+
+class PlannedLine(Part, frozen=True):
+    """A line of the order inside a package."""
+
+    line: LineNumber
+    sku: Name
+    quantity: Quantity
+
+
+class Package(Part, frozen=True):
+    """Some lines from one node by one carrier service."""
+
+    package: Annotated[int, Meta(ge=0, lt=PACKAGES_MAX, description="Number within the plan.")]
+    node_id: Name
+    service_id: Name
+    lines: Annotated[list[PlannedLine], Meta(min_length=1, max_length=LINES_MAX)]
+    cost_minor: Annotated[Minor, Meta(description="Cost-to-serve of this package.")]
+    ready_at: Annotated[Moment, Meta(description="When the node has it ready.")]
+    arrives_at: Annotated[Moment, Meta(description="The promise.")]
+    late_s: Annotated[
+        int, Meta(ge=0, le=10**9, description="Seconds that the promise misses the deadline by.")
+    ] = 0
+
+
+ExclusionCode = Literal[
+    "share", "area", "closed", "no_lane", "carrier_limit", "not_chosen_by_customer", "failed_before"
+]
+
+
+class Exclusion(Part, frozen=True):
+    """A node that could not take part, and the first fence that kept it out."""
+
+    node_id: Name
+    code: ExclusionCode
+
+
+class Plan(Part, frozen=True):
+    """Which node ships which lines, with the proof of how good that is."""
+
+    packages: Annotated[list[Package], Meta(min_length=1, max_length=PACKAGES_MAX)]
+    cost: Annotated[Money, Meta(description="Cost-to-serve in all.")]
+    bound_minor: Annotated[Minor, Meta(description="No plan is cheaper than this.")]
+    optimal: Annotated[bool, Meta(description="True: cost equals the bound.")]
+    profile: Annotated[Name, Meta(description="Version of the sourcing profile.")]
+    snapshot: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{32}$", description="Hash over every input of the decision.")
+    ]
+    excluded: Annotated[list[Exclusion], Meta(max_length=NODES_MAX)] = []
+
+
+ShortageReason = Literal["share", "ship_together", "unroutable", "packages_max"]
+
+
+class Shortage(Part, frozen=True):
+    """A line that cannot be fulfilled now, and what is known about when."""
+
+    line: LineNumber
+    sku: Name
+    quantity: Annotated[Quantity, Meta(description="Units that are parked.")]
+    reason: Annotated[
+        ShortageReason,
+        Meta(
+            description="share: no node may promise enough; ship_together: its group waits; "
+            "unroutable: no open lane or limit; packages_max: only in more packages than allowed."
+        ),
+    ]
+    expected_at: Annotated[Moment, Meta(description="Next arrival that is known.")] | None = None
+
+
+class CellUnits(Part, frozen=True):
+    """Units of one stock cell."""
+
+    node_id: Name
+    sku: Name
+    quantity: Quantity
+
+
+Shortages = Annotated[list[Shortage], Meta(max_length=LINES_MAX)]
+Cells = Annotated[list[CellUnits], Meta(max_length=LINES_MAX)]
+
+
+class StockLine(Part, frozen=True):
+    """Units of one SKU."""
+
+    sku: Name
+    quantity: Quantity
+
+
+class CountLine(Part, frozen=True):
+    """A count of one SKU."""
+
+    sku: Name
+    quantity: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
