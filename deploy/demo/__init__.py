@@ -1,0 +1,1 @@
+"""One real trading day, replayed by real MQTT clients against real daemons."""

@@ -1,0 +1,255 @@
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from deploy.demo.ledgers import read_central, read_edge
+from deploy.demo.progress import table
+from deploy.demo.records import Job, Packed, Receipt, Refusal, Shelves, TillRecord, WarehouseRecord
+from deploy.demo.report import Circumstances, Cut, count, spread
+from shared.parts import PlannedLine
+
+SOURCE = "/devices/till-1"
+TABLES = """
+create table ledger (position integer primary key, raw blob);
+create table accounts (
+    node_id, sku, pool integer, committed integer, shipped integer,
+    received integer, adjusted integer
+);
+create table shares (edge_id, node_id, sku, units integer);
+"""
+EDGE_TABLES = """
+create table log (sequence integer primary key, type, event blob);
+create table cells (node_id, sku, share integer);
+"""
+
+
+class Scene:
+    """One delivery of two units and one carry-out of one; ten were loaded, one broke."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tills = TillRecord(
+            receipts=[
+                receipt("p-1", "order-1", "delivery", 2),
+                receipt("p-2", "order-2", "carry_out", 1),
+            ]
+        )
+        job = Job(
+            task_id="order-1.1.0",
+            node_id="dc-1",
+            lines=[PlannedLine(line=0, sku="A", quantity=3)],
+            missing=[PlannedLine(line=0, sku="A", quantity=1)],
+            shipped=[PlannedLine(line=0, sku="A", quantity=2)],
+            ready_ms=1_000,
+            arrives_ms=9_000,
+            state="package.shipped",
+            shipped_ms=900,
+        )
+        shelves = {
+            "dc-1": Shelves(loaded={"A": 10}, left={"A": 7}, broken={"A": 1}),
+            # The warehouse does not see who carries what out of the door.
+            "store-1": Shelves(loaded={"A": 5}, left={"A": 5}),
+        }
+        self.warehouses = WarehouseRecord(shelves=shelves, jobs=[job])
+        self.ledger = [accepted("p-1", "order-1"), accepted("p-2", "order-2")]
+        self.ledger += [event("pick.requested", task_id="order-1.1.0")]
+        self.ledger += [event("package.shipped", task_id="order-1.1.0")]
+        self.ledger += [event("package.shipped", task_id="order-2.1.0")]
+        # pool, committed, shipped, received, adjusted
+        self.accounts = {
+            ("dc-1", "A"): [3, 0, 2, 10, 1],
+            ("store-1", "A"): [0, 0, 1, 5, 0],
+        }
+        self.shares = {("edge-1", "dc-1", "A"): 4, ("edge-1", "store-1", "A"): 4}
+        self.cells = {("dc-1", "A"): 4, ("store-1", "A"): 4}
+
+    def count(self) -> dict[str, Any]:
+        central, edge = self.folder / "central.db", self.folder / "edge.db"
+        with closing(sqlite3.connect(central)) as database, database:
+            database.executescript(TABLES)
+            rows = [(json.dumps(entry).encode(),) for entry in self.ledger]
+            database.executemany("insert into ledger (raw) values (?)", rows)
+            database.executemany(
+                "insert into accounts values (?, ?, ?, ?, ?, ?, ?)",
+                [(*cell, *units) for cell, units in self.accounts.items()],
+            )
+            database.executemany(
+                "insert into shares values (?, ?, ?, ?)",
+                [(*key, units) for key, units in self.shares.items()],
+            )
+        with closing(sqlite3.connect(edge)) as database, database:
+            database.executescript(EDGE_TABLES)
+            database.executemany(
+                "insert into cells values (?, ?, ?)",
+                [(*cell, units) for cell, units in self.cells.items()],
+            )
+        around = Circumstances(day="2010-12-06", brokers="embedded", exit_codes={"central": 0})
+        return count(
+            self.tills,
+            self.warehouses,
+            read_central(central, "Recipient of"),
+            {"edge-1": read_edge(edge)},
+            Cut("edge-1", 0, 100, 2.0),
+            around,
+        )
+
+
+def receipt(event_id: str, order_id: str, fulfilment: str, units: int) -> Receipt:
+    node_id = "store-1" if fulfilment == "carry_out" else "dc-1"
+    lines = [PlannedLine(line=0, sku="A", quantity=units)]
+    return Receipt(
+        invoice=event_id,
+        edge_id="edge-1",
+        device="till-1",
+        source=SOURCE,
+        event_id=event_id,
+        fulfilment=fulfilment,
+        deadline_ms=10_000,
+        order_id=order_id,
+        asked_at_ms=10,
+        paid_at_ms=20,
+        quote_ms=1.0,
+        accept_ms=2.0,
+        packages=[Packed(node_id=node_id, ready_ms=1_000, arrives_ms=9_000, lines=lines)],
+    )
+
+
+def event(kind: str, **data: Any) -> dict[str, Any]:
+    return {"type": f"pointsman.{kind}.v1", "data": data}
+
+
+def accepted(event_id: str, order_id: str) -> dict[str, Any]:
+    return event(
+        "order.accepted", order_id=order_id, payment_source=SOURCE, payment_event_id=event_id
+    )
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_good_day_has_no_failures(scene: Scene):
+    report = scene.count()
+    assert report["failures"] == []
+    assert report["orders"]["in_ledger"] == 2
+    assert report["stock"]["cells"] == 2
+    assert report["stock"]["shipped_units"] == 3
+    assert report["tasks"]["short"] == 1
+    assert report["promise"]["within_deadline"] == 1.0
+    assert report["wan_cut"]["orders_answered"] == 2
+    json.dumps(report)
+
+
+def lose_an_order(scene: Scene) -> None:
+    del scene.ledger[0]
+
+
+def double_an_order(scene: Scene) -> None:
+    scene.ledger.append(accepted("p-1", "order-1"))
+
+
+def answer_differently(scene: Scene) -> None:
+    scene.tills.receipts[0].same_answer = False
+
+
+def accept_nothing(scene: Scene) -> None:
+    scene.tills.receipts[0].order_id = None
+    scene.tills.receipts[0].accept_ms = None
+
+
+def lose_a_task(scene: Scene) -> None:
+    scene.ledger.append(event("pick.requested", task_id="order-9.1.0"))
+
+
+def ship_twice(scene: Scene) -> None:
+    scene.ledger.append(event("package.shipped", task_id="order-1.1.0"))
+
+
+def ask_for_too_much(scene: Scene) -> None:
+    scene.warehouses.jobs[0].lines = [PlannedLine(line=0, sku="A", quantity=11)]
+
+
+def carry_out_too_much(scene: Scene) -> None:
+    scene.tills.receipts[1].packages[0].lines = [PlannedLine(line=0, sku="A", quantity=6)]
+
+
+def lose_a_unit_from_the_shelf(scene: Scene) -> None:
+    scene.warehouses.shelves["dc-1"].left["A"] -= 1
+
+
+def lose_a_unit_in_the_books(scene: Scene) -> None:
+    scene.accounts["dc-1", "A"][0] -= 1
+
+
+def book_what_never_came(scene: Scene) -> None:
+    scene.accounts["dc-1", "A"][0] += 1
+    scene.accounts["dc-1", "A"][3] += 1
+
+
+def know_nothing_of_a_cell(scene: Scene) -> None:
+    del scene.accounts["dc-1", "A"]
+
+
+def share_what_central_does_not_know(scene: Scene) -> None:
+    scene.cells["dc-1", "A"] += 1
+
+
+def answer_late(scene: Scene) -> None:
+    scene.tills.receipts[0].quote_ms = 200.5
+
+
+def leak_a_contact(scene: Scene) -> None:
+    scene.ledger.append(event("note", text="Recipient of invoice 1"))
+
+
+def refuse(scene: Scene) -> None:
+    scene.tills.refusals.append(Refusal(device="d", cause="c", code="internal", detail="x"))
+
+
+@pytest.mark.parametrize(
+    "harm, failure",
+    [
+        (lose_an_order, "orders were lost"),
+        (double_an_order, "orders are in the ledger twice"),
+        (answer_differently, "a payment sent twice got two answers"),
+        (accept_nothing, "payments without an order"),
+        (lose_a_task, "tasks were lost"),
+        (ship_twice, "tasks were shipped twice"),
+        (ask_for_too_much, "cells were oversold"),
+        (carry_out_too_much, "cells were oversold"),
+        (lose_a_unit_from_the_shelf, "units appeared or vanished"),
+        (lose_a_unit_in_the_books, "units appeared or vanished"),
+        (book_what_never_came, "units appeared or vanished"),
+        (know_nothing_of_a_cell, "units appeared or vanished"),
+        (share_what_central_does_not_know, "units appeared or vanished"),
+        (answer_late, "a route answer took over 200 ms"),
+        (leak_a_contact, "contact details stand in the ledger"),
+    ],
+)
+def test_what_breaks_a_promise_is_found(scene: Scene, harm: Callable[[Scene], None], failure: str):
+    harm(scene)
+    report = scene.count()
+    assert failure in report["failures"]
+    console = Console(width=200, file=StringIO())
+    with console.capture() as shown:
+        console.print(table(report))
+    assert failure in shown.get()
+
+
+def test_refusals_are_counted_by_code(scene: Scene):
+    refuse(scene)
+    assert scene.count()["refusals"] == {"internal": 1}
+
+
+def test_percentiles_are_nearest_ranks():
+    assert spread([]) == {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    assert spread(range(1, 101)) == {"p50": 50, "p99": 99, "max": 100}
+    assert spread([3.0, 1.0, 2.0]) == {"p50": 2.0, "p99": 3.0, "max": 3.0}
