@@ -211,11 +211,12 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the day.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report.")] = None,
     seconds: Annotated[float, typer.Option(help="Real seconds that the day takes.")] = 60.0,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep databases and logs here.")] = None,
 ) -> None:
     """Replay one real trading day: tills, warehouses, three edges, one central."""
     from deploy.demo.run import run as run_demo
 
-    raise typer.Exit(run_demo(once=once, json_path=json_path, seconds=seconds))
+    raise typer.Exit(run_demo(once, json_path, seconds, data_dir=data_dir))
 
 
 def main() -> None:

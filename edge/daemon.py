@@ -3,24 +3,29 @@
     burst → decide → one durable transaction → acknowledge and publish
 
 Whatever waits is decided together and made durable by one commit; only then is it
-acknowledged and told. Questions are answered without a commit.
+acknowledged and told. The commit runs on a thread of its own, because a disk can take a
+second to sync: questions, which commit nothing, are answered from memory meanwhile, and
+nothing else touches the store.
 """
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import structlog
 
+from edge.burst import Burst
 from edge.commands import Command, FromFeed, FromPeer
 from edge.config import Config
 from edge.engine import Engine
 from edge.gateway import Gateway
 from edge.intake import Message, read, sender_of
-from edge.records import Decision, Send
+from edge.records import Decision, Send, Task
 from edge.routing.solve import warm
 from edge.store import FILE_NAME, Store
 from edge.uplink import Uplink
@@ -34,7 +39,6 @@ from shared.errors import (
     PointsmanError,
     StorageError,
 )
-from shared.events import RouteRequested
 from shared.settings import make_clock
 
 BURST_MESSAGES_MAX: Final = 128
@@ -44,13 +48,24 @@ FEED_ITEMS_MAX: Final = 4
 RETRIES_MAX: Final = 4
 """Per turn, so that neither a backlog of feed nor of parked orders holds up a till."""
 
-REMIND_S: Final = 15.0
-"""A task that no warehouse has accepted is sent again after this."""
+REMIND_S_MIN: Final = 15.0
+REMIND_S_MAX: Final = 900.0
+"""A task that no warehouse has accepted is sent again after this; each time it waits longer, so
+that the queue of a warehouse that is away for a day stays short."""
 
 TASKS_REMINDED_MAX: Final = 500
 RETRY_AFTER_MS: Final = 1_000
 
 log = structlog.get_logger()
+
+
+def keep_apart() -> None:
+    """Take what lives long out of the garbage collector's rounds.
+
+    A full round over network and libraries would stop the loop for a tenth of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Daemon:
@@ -74,7 +89,14 @@ class Daemon:
         self._engine = Engine(config.edge_id, self._store, self._clock.now_ms())
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
-        self._reminded_s = 0.0
+        self._reminders: dict[str, tuple[float, float]] = {}
+        self._resend_all = False
+        self._applied = self._engine.state.feed  # Durably; the memory may be ahead.
+        self._unlisted: list[tuple[str, bytes, PointsmanError]] = []
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._committing = False
+        self._committed = asyncio.Event()
+        self._broken: asyncio.Future[None] = self._loop.create_future()
         self._connected = asyncio.Event()
         self._gateway = Gateway(
             config.edge_id, config.lan, self._schedule, self._overflow, self._on_connect
@@ -84,7 +106,8 @@ class Daemon:
             config.wan,
             self._store,
             self._engine.state.journal.epoch,
-            lambda: self._engine.state.feed,
+            lambda: self._applied,
+            self._idle,
             self._schedule,
         )
 
@@ -104,33 +127,47 @@ class Daemon:
         ready = asyncio.create_task(self._connected.wait(), name="ready")
         ready.add_done_callback(lambda task: None if task.cancelled() else on_ready())
         stopped = asyncio.create_task(stop.wait(), name="stop")
-        running = {gateway, uplink, reminder}
+        running: set[asyncio.Task[Any]] = {gateway, uplink, reminder}
         try:
-            done, _ = await asyncio.wait({*running, stopped}, return_when="FIRST_COMPLETED")
-            for task in done - {stopped}:
-                task.result()  # None of them ends by itself but by an error.
+            futures: set[asyncio.Future[Any]] = {*running, stopped, self._broken}
+            done, _ = await asyncio.wait(futures, return_when="FIRST_COMPLETED")
+            for future in done - {stopped}:
+                future.result()  # None of them ends by itself but by an error.
         finally:
             await end(*running, ready, stopped)
+            await self._idle()
+            self._disk.shutdown()
             self._store.close()
 
     def _on_connect(self) -> None:
         self._connected.set()
-        self._reminded_s = 0.0  # The warehouses may have missed what was sent before.
+        self._resend_all = True  # The broker may have forgotten what was sent before.
         self._schedule()
 
     async def _remind(self) -> None:
         """Send tasks again until a warehouse accepts them: the broker may have lost them."""
         while True:
-            await asyncio.sleep(REMIND_S / 3)
-            if self._connected.is_set() and time.monotonic() - self._reminded_s > REMIND_S:
-                self._reminded_s = time.monotonic()
-                for task in self._store.issued_tasks(TASKS_REMINDED_MAX):
-                    self._gateway.publish(Send(task.request.node_id, task.request.kind, task.event))
+            await asyncio.sleep(REMIND_S_MIN / 3)
+            await self._idle()
+            now_s = time.monotonic()
+            issued = {task.task_id: task for task in self._store.issued_tasks(TASKS_REMINDED_MAX)}
+            self._reminders = {
+                task_id: self._reminders.get(task_id, (REMIND_S_MIN, now_s + REMIND_S_MIN))
+                for task_id in issued
+            }
+            for task_id, (wait_s, due_s) in self._reminders.items():
+                if due_s <= now_s:
+                    self._resend(issued[task_id])
+                    wait_s = min(2 * wait_s, REMIND_S_MAX)
+                    self._reminders[task_id] = wait_s, now_s + wait_s
+
+    def _resend(self, task: Task) -> None:
+        self._gateway.publish(Send(task.request.node_id, task.request.kind, task.event))
 
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn_or_stop)
 
     def _overflow(self, message: Message) -> None:
         """No room: say so at once, so that the device sends it again later."""
@@ -140,65 +177,127 @@ class Daemon:
         self._refuse(message, error)
         self._gateway.acknowledge(message)
 
+    async def _idle(self) -> None:
+        """Until no commit is under way: the store is one thread's at a time."""
+        while self._committing:
+            await self._committed.wait()
+
+    def _turn_or_stop(self) -> None:
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the process must not go on
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """A fault of ours outside of any one input: stop, rather than go on with half a burst."""
+        if not self._broken.done():
+            self._broken.set_exception(error)
+
     def _turn(self) -> None:
-        """One burst: decide, commit, acknowledge, publish."""
+        """Answer questions; decide a burst and commit it, unless a commit is under way."""
         self._scheduled = False
         now_ms = self._clock.now_ms()
-        intake, inbox = self._gateway.intake, self._uplink.inbox
-        messages = [intake.popleft() for _ in range(min(len(intake), BURST_MESSAGES_MAX))]
-        items = [inbox.popleft() for _ in range(min(len(inbox), FEED_ITEMS_MAX))]
-        decisions: list[Decision] = []
-        refusals: list[tuple[Message, PointsmanError]] = []
-        greet = False
+        questions = self._gateway.questions
+        for _ in range(min(len(questions), BURST_MESSAGES_MAX)):
+            self._answer(questions.popleft(), now_ms)
+        if questions:
+            self._schedule()
+        if self._committing:
+            return  # `_settle` schedules the next turn.
+        burst = Burst()
         try:
-            for message in messages:
-                try:
-                    command = read(message)
-                    decision = self._decide(command, now_ms)
-                except StorageError:
-                    raise
-                except PointsmanError as error:
-                    refusals.append((message, error))
-                    self._quarantine(message.topic, message.payload, error, now_ms)
-                    continue
-                if isinstance(command.data, RouteRequested):
-                    self._publish(decision)  # Commits nothing, so it waits for nothing.
-                else:
-                    decisions.append(decision)
-            for topic, payload, item in items:
-                greet = self._take_item(topic, payload, item, decisions, now_ms) or greet
-            if self._uplink.kept_contacts:
-                self._store.forget_contacts(self._uplink.kept_contacts)
-                self._uplink.kept_contacts.clear()
-            for _ in range(RETRIES_MAX):
-                retry = self._engine.due()
-                if retry is None:
-                    break
-                decisions.append(self._decide(retry, now_ms))
-            self._store.commit()
-        except StorageError as failure:
-            log.error("storage_failed", error=str(failure))
-            self._store.rollback()
-            self._engine.reload(now_ms)
-            decisions.clear()
-            refusals = [(message, failure) for message in messages]
-        for decision in decisions:
+            self._fill(burst, now_ms)
+        except StorageError as error:
+            self._undo(burst, error)
+        if not self._store.dirty:
+            self._settle(burst)
+            return
+        # The disk may take a long while to sync; questions are answered meanwhile.
+        self._committing = True
+        self._committed.clear()
+        commit = self._loop.run_in_executor(self._disk, self._store.commit)
+        commit.add_done_callback(lambda done: self._after_commit(burst, done))
+
+    def _answer(self, message: Message, now_ms: int) -> None:
+        """Answer a question from memory. It commits nothing, so it waits for nothing."""
+        try:
+            command = read(message)
+            decision = self._handle(command, now_ms)
+        except PointsmanError as error:
+            self._refuse(message, error)
+            self._unlisted.append((message.topic, message.payload, error))
+        else:
             self._publish(decision)
-        for message, reason in refusals:
+        self._gateway.acknowledge(message)
+
+    def _fill(self, burst: Burst, now_ms: int) -> None:
+        """Decide what waits, into one open transaction."""
+        intake, inbox = self._gateway.intake, self._uplink.inbox
+        if self._resend_all:
+            self._resend_all = False
+            for task in self._store.issued_tasks(TASKS_REMINDED_MAX):
+                self._resend(task)
+        for topic, payload, error in self._unlisted:
+            self._quarantine(topic, payload, error, now_ms)
+        self._unlisted.clear()
+        burst.messages = [intake.popleft() for _ in range(min(len(intake), BURST_MESSAGES_MAX))]
+        for message in burst.messages:
+            try:
+                burst.decisions.append(self._decide(read(message), now_ms))
+            except StorageError:
+                raise
+            except PointsmanError as error:
+                burst.refused.append((message, error))
+                self._quarantine(message.topic, message.payload, error, now_ms)
+        for _ in range(min(len(inbox), FEED_ITEMS_MAX)):
+            self._take_item(burst, *inbox.popleft(), now_ms)
+        if self._uplink.kept_contacts:
+            self._store.forget_contacts(self._uplink.kept_contacts)
+            self._uplink.kept_contacts.clear()
+        for _ in range(RETRIES_MAX):
+            retry = self._engine.due()
+            if retry is None:
+                break
+            burst.decisions.append(self._decide(retry, now_ms))
+
+    def _after_commit(self, burst: Burst, commit: asyncio.Future[None]) -> None:
+        self._committing = False
+        self._committed.set()
+        error = commit.exception()
+        if isinstance(error, StorageError):
+            self._undo(burst, error)
+        elif error is not None:
+            self._break(error)
+            return
+        self._settle(burst)
+
+    def _undo(self, burst: Burst, error: StorageError) -> None:
+        """Go back to what the disk says."""
+        log.error("storage_failed", error=str(error))
+        self._store.rollback()
+        self._engine.reload(self._clock.now_ms())
+        burst.fail(error)
+
+    def _settle(self, burst: Burst) -> None:
+        """The burst is durable: say it, acknowledge it."""
+        self._applied = self._engine.state.feed
+        for decision in burst.decisions:
+            self._publish(decision)
+        for message, reason in burst.refused:
             self._refuse(message, reason)
-        for message in messages:
+        for message in burst.messages:
             self._gateway.acknowledge(message)
-        if greet:
+        if burst.greet:
             self._uplink.greet()
-        if any(decision.log or decision.contact for decision in decisions):
+        if burst.has_news:
             self._uplink.wake()
-        if intake or inbox or self._engine.state.due:
+        if self._gateway.intake or self._uplink.inbox or self._engine.state.due:
             self._schedule()
 
-    def _decide(self, command: Command, now_ms: int) -> Decision:
-        """Decide and put it into the open transaction."""
+    def _handle(self, command: Command, now_ms: int) -> Decision:
+        """Decide; a fault of ours at one input must not stop the tills."""
         try:
-            decision = self._engine.handle(command, now_ms)
+            return self._engine.handle(command, now_ms)
         except PointsmanError:
             raise
         except Exception as error:
@@ -207,39 +306,44 @@ class Daemon:
                 f"{type(error).__name__} while deciding",
                 expected="a report of this fault, with the quarantined input",
             ) from error
+
+    def _decide(self, command: Command, now_ms: int) -> Decision:
+        """Decide and put it into the open transaction."""
+        decision = self._handle(command, now_ms)
         self._store.write(decision)
         return decision
 
     def _take_item(
         self,
+        burst: Burst,
         topic: str,
         payload: bytes,
         item: FromFeed | FromPeer | PointsmanError,
-        decisions: list[Decision],
         now_ms: int,
-    ) -> bool:
-        """Something from central or a peer. True: central should hear how far we are."""
+    ) -> None:
+        """Something from central or a peer."""
         if isinstance(item, PointsmanError):
             self._quarantine(topic, payload, item, now_ms)
-            return False
+            return
+        burst.greet |= isinstance(item, FromFeed)
         try:
             decision = self._decide(item, now_ms)
-        except GapError:
-            return True
         except StorageError:
             raise
+        except GapError as error:
+            log.info("feed_gap", detail=error.detail)
         except PointsmanError as error:
             self._quarantine(topic, payload, error, now_ms)
-            return False
-        if decision.fault is not None:
-            self._quarantine(topic, payload, decision.fault, now_ms)
-        decisions.append(decision)
-        return isinstance(item, FromFeed)
+        else:
+            burst.decisions.append(decision)
+            if decision.fault is not None:
+                self._quarantine(topic, payload, decision.fault, now_ms)
 
     def _publish(self, decision: Decision) -> None:
         """Say what was decided; it is durable."""
         if decision.network is not None:
             log.info("network_applied", version=decision.network.version)
+            keep_apart()
         for send in decision.sends:
             self._gateway.publish(send)
         for peer in decision.peers:
@@ -267,6 +371,7 @@ async def serve(config: Config) -> None:
     started_s = time.monotonic()
     warm()
     daemon = Daemon(config)
+    keep_apart()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.intake import Message
 from edge.records import Send
 from shared.envelope import CONTENT_TYPE
+from shared.events import RouteRequested
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SESSION_EXPIRY_S
 from shared.settings import Broker
 from shared.topics import ALL_UP, down
@@ -33,11 +34,17 @@ READ_PACKETS_MAX: Final = 256
 
 OUT_MESSAGES_MAX: Final = 20_000
 
+_QUESTION: Final = f"/up/{RouteRequested.kind}"
+
 log = structlog.get_logger()
 
 
 class Gateway:
     """The edge's ear and mouth on the local network.
+
+    Attributes:
+        questions: route requests that wait: they commit nothing, so they wait for no disk.
+        intake: everything else that waits, in the order in which it came.
 
     Args:
         edge_id: names the MQTT session.
@@ -57,6 +64,7 @@ class Gateway:
     ) -> None:
         """See the class."""
         self.intake: deque[Message] = deque()
+        self.questions: deque[Message] = deque()
         self._broker = broker
         self._on_message = on_message
         self._on_overflow = on_overflow
@@ -64,6 +72,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._lost = asyncio.Event()
+        self._connection = 0
         self._stood = False
         self._version5 = broker.mqtt_version == "5"
         self._client = client = Client(
@@ -109,8 +118,9 @@ class Gateway:
             self._client.disconnect()
 
     def acknowledge(self, message: Message) -> None:
-        """Tell the broker that this message is done with."""
-        self._client.ack(message.mid, message.qos)
+        """Tell the broker that this message is done with, unless it will come again anyway."""
+        if message.connection == self._connection:
+            self._client.ack(message.mid, message.qos)
 
     def publish(self, send: Send) -> None:
         """Publish to a device at QoS 1; kept and sent again over a reconnect.
@@ -164,6 +174,8 @@ class Gateway:
         log.warning("lan_lost", broker=self._address, reason=str(reason))
         # What was not acknowledged comes again, with other message ids.
         self.intake.clear()
+        self.questions.clear()
+        self._connection += 1
         self._on_loop(self._lost.set)
 
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
@@ -172,11 +184,14 @@ class Gateway:
         except UnicodeDecodeError:
             topic = ""
         content_type = getattr(message.properties, "ContentType", None)
-        received = Message(topic, bytes(message.payload), message.mid, message.qos, content_type)
-        if len(self.intake) >= INTAKE_MESSAGES_MAX:
+        received = Message(
+            topic, bytes(message.payload), message.mid, message.qos, self._connection, content_type
+        )
+        waiting = self.questions if topic.endswith(_QUESTION) else self.intake
+        if len(waiting) >= INTAKE_MESSAGES_MAX:
             self._on_overflow(received)
             return
-        self.intake.append(received)
+        waiting.append(received)
         self._on_message()
 
     # While connecting, paho calls these from the executor's thread; else on the loop, where a

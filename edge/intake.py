@@ -28,6 +28,7 @@ class Message:
 
     Attributes:
         mid, qos: what its acknowledgement needs.
+        connection: counts the connections; an id is good on its own connection only.
         content_type: the MQTT 5 property; None on 3.1.1 or where the client says nothing.
     """
 
@@ -35,6 +36,7 @@ class Message:
     payload: bytes
     mid: int = 0
     qos: int = 1
+    connection: int = 0
     content_type: str | None = None
 
 
@@ -76,7 +78,7 @@ def read(message: Message) -> FromDevice:
             place="$.type",
             expected="the topic's last level is the middle of the type",
         )
-    _check_time(event)
+    _check_own(event)
     return FromDevice(device, event, decode_data(event))
 
 
@@ -99,7 +101,15 @@ def sender_of(message: Message) -> tuple[str | None, str]:
     return device, "sha256-" + hashlib.sha256(message.payload).hexdigest()[:32]
 
 
-def _check_time(event: Event) -> None:
+def _check_own(event: Event) -> None:
+    """What the envelope's type cannot say: who may fill which attribute, and when was when."""
+    for name in ("sequence", "epoch", "hlc"):
+        if getattr(event, name) is not None:
+            raise InvalidEnvelopeError(
+                f"a device sets {name}",
+                place=f"$.{name}",
+                expected="left out: the edge fills it",
+            )
     if to_ms(event.time) < 0:
         raise InvalidEnvelopeError(
             f"{event.time.isoformat()} is before 1970",

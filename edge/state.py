@@ -34,7 +34,8 @@ class State:
         self.journal = Journal(edge_id, int(records.meta("epoch", "1")), sequence, hlc)
         self.feed = int(records.meta("feed", "0"))
         self.due: dict[str, None] = {}
-        self._waiting: dict[str, set[str]] = {}
+        self._waiting: dict[str, set[str]] = {}  # SKU to orders
+        self._wants: dict[str, set[str]] = {}  # order to SKUs
         for order in records.parked_orders():
             self.index(order)
         self._arrivals: dict[str, list[int]] = {}
@@ -49,8 +50,7 @@ class State:
         """Decide by this network from now on; waiting orders get another try."""
         self._snapshot = Snapshot(network)
         self._stock = Stock(self._snapshot, self.records.cells())
-        for orders in self._waiting.values():
-            self.due.update(dict.fromkeys(sorted(orders)))
+        self.due.update(dict.fromkeys(sorted(self._wants)))
 
     @property
     def ready(self) -> bool:
@@ -118,10 +118,12 @@ class State:
 
     def index(self, order: Order) -> None:
         """Remember what the order waits for now."""
-        for orders in self._waiting.values():
-            orders.discard(order.order_id)
-        for shortage in order.parked:
-            self._waiting.setdefault(shortage.sku, set()).add(order.order_id)
+        for sku in self._wants.pop(order.order_id, ()):
+            self._waiting[sku].discard(order.order_id)
+        if order.parked:
+            self._wants[order.order_id] = {shortage.sku for shortage in order.parked}
+            for sku in self._wants[order.order_id]:
+                self._waiting.setdefault(sku, set()).add(order.order_id)
 
     def waiting(self, sku: str) -> list[str]:
         """Orders that wait for a SKU, oldest first (their ids begin with their time)."""

@@ -38,6 +38,9 @@ class Store:
     Args:
         path: the file; made if it does not exist.
 
+    Attributes:
+        durable: position of the newest log entry that is committed.
+
     Raises:
         StorageError: the file cannot be opened or is not ours.
     """
@@ -45,7 +48,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         """See the class."""
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            # Not two threads at once: the daemon commits on another thread and waits for it.
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
             migrations.apply(Database(self._connection))
@@ -54,6 +58,7 @@ class Store:
                 f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
             ) from error
         self._open = False
+        self.durable = self.last_sequence()
 
     def close(self) -> None:
         """Close the file; what is not committed is gone."""
@@ -76,6 +81,12 @@ class Store:
         if self._open:
             self._execute("commit")
             self._open = False
+            self.durable = self.last_sequence()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything was written that is not committed."""
+        return self._open
 
     def rollback(self) -> None:
         """Undo the burst."""

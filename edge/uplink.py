@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiomqtt
@@ -21,7 +21,7 @@ from edge.records import Peer
 from edge.store import Store
 from shared.ending import end
 from shared.envelope import Event, decode_data, decode_event, encode_batch
-from shared.errors import PointsmanError, StaleStoreError
+from shared.errors import PointsmanError, StaleStoreError, TopicMismatchError
 from shared.events import Data
 from shared.frames import (
     Ack,
@@ -46,10 +46,11 @@ from shared.topics import (
     ROOT,
     TASKS,
     down,
+    edge_source,
     parse_down,
     parse_up,
-    up,
-)  # fmt: skip
+    up,  # fmt: skip
+)
 
 WINDOW_EVENTS: Final = 4 * BATCH_EVENTS_MAX
 """Events sent ahead of central's ack."""
@@ -75,6 +76,7 @@ class Uplink:
         store: the log to send from.
         epoch: the edge's incarnation.
         applied: asks for the number of the last feed item that is durable here.
+        idle: to be awaited before the store is read: no commit is under way then.
         on_inbox: called when something waits in `inbox` or `kept_contacts`.
 
     Attributes:
@@ -89,6 +91,7 @@ class Uplink:
         store: Store,
         epoch: int,
         applied: Callable[[], int],
+        idle: Callable[[], Awaitable[None]],
         on_inbox: Callable[[], None],
     ) -> None:
         """See the class."""
@@ -99,6 +102,7 @@ class Uplink:
         self._store = store
         self._epoch = epoch
         self._applied = applied
+        self._idle = idle
         self._on_inbox = on_inbox
         self._peers: deque[Peer] = deque(maxlen=PEERS_MAX)
         self._wake = asyncio.Event()
@@ -192,8 +196,12 @@ class Uplink:
         """One message from central or a peer; a malformed one is named and skipped."""
         try:
             if "/up/" in topic:
-                parse_up(topic)
+                peer, _ = parse_up(topic)
                 event = decode_event(payload)
+                if event.source != edge_source(peer):
+                    raise TopicMismatchError(
+                        f"source {event.source!r} on the topic of edge {peer!r}", place="$.source"
+                    )
                 self._deliver(topic, payload, FromPeer(event, decode_data(event)))
                 return
             _, kind = parse_down(topic)
@@ -237,7 +245,7 @@ class Uplink:
         if ack.epoch != self._epoch:
             log.error("ack_of_other_epoch", epoch=ack.epoch, own=self._epoch)
             return
-        last = self._store.last_sequence()
+        last = self._store.durable
         if ack.sequence > last:
             raise StaleStoreError(
                 f"central has this edge's log through {ack.sequence}, the store ends at {last}",
@@ -257,9 +265,7 @@ class Uplink:
         now_s = time.monotonic()
         if self._greet or now_s - self._greeted_s > HELLO_S:
             self._greet, self._greeted_s = False, now_s
-            hello = Hello(
-                epoch=self._epoch, sequence=self._store.last_sequence(), feed=self._applied()
-            )
+            hello = Hello(epoch=self._epoch, sequence=self._store.durable, feed=self._applied())
             await client.publish(up(self._edge_id, HELLO), encode_frame(hello), QOS)
         while self._peers:
             peer = self._peers.popleft()
@@ -268,10 +274,12 @@ class Uplink:
         if self._acked is None:
             return
         await self._send_log(client)
-        contacts = self._store.contacts(BATCH_EVENTS_MAX)
-        if contacts and now_s - self._contacts_s > SILENCE_S:
-            self._contacts_s = now_s
-            await client.publish(up(self._edge_id, CONTACTS), encode_frame(contacts), QOS)
+        if now_s - self._contacts_s > SILENCE_S:
+            await self._idle()
+            contacts = self._store.contacts(BATCH_EVENTS_MAX)
+            if contacts:
+                self._contacts_s = now_s
+                await client.publish(up(self._edge_id, CONTACTS), encode_frame(contacts), QOS)
 
     async def _send_log(self, client: aiomqtt.Client) -> None:
         assert self._acked is not None
@@ -280,6 +288,7 @@ class Uplink:
             log.info("going_back", sent=self._sent, acked=self._acked)
             self._sent = self._acked
         while self._sent - self._acked < WINDOW_EVENTS:
+            await self._idle()
             rows = self._store.log_after(self._sent, BATCH_EVENTS_MAX)
             batch: list[bytes] = []
             size = 0

@@ -49,6 +49,7 @@ class ScaledClock:
 
 
 _COUNTER_BITS = 16
+_MS_MAX = 253_402_300_799_999
 
 
 class HybridClock:
@@ -72,8 +73,13 @@ class HybridClock:
         return f"{self._value:016x}"
 
     def observe(self, reading: str) -> None:
-        """Take note of an event from elsewhere: the next `tick` is later than it."""
-        self._value = max(self._value, int(reading, 16))
+        """Take note of an event from elsewhere: the next `tick` is later than it.
+
+        A reading beyond the year 9999 is no clock's and is ignored: it would use up the 48 bits.
+        """
+        value = int(reading, 16)
+        if value >> _COUNTER_BITS <= _MS_MAX:
+            self._value = max(self._value, value)
 
 
 def to_datetime(ms: int) -> datetime:

@@ -217,6 +217,7 @@ async def test_every_kind_of_nonsense_is_refused_with_code_and_place(
         ("payment.succeeded", changed(type="pointsman.coffee.made.v1"), "unknown_type", "$.type"),
         ("route.requested", changed(), "topic_mismatch", "$.type"),
         ("payment.succeeded", changed(time="1950-01-01T00:00:00Z"), "invalid_envelope", "$.time"),
+        ("payment.succeeded", changed(hlc="f" * 16), "invalid_envelope", "$.hlc"),
     ]  # fmt: skip
     async with (
         central(wan) as centre,

@@ -86,7 +86,7 @@ async def test_more_than_fits_is_answered_with_overloaded(
 async def test_a_task_is_sent_again_until_a_warehouse_accepts_it(
     embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "REMIND_S", 0.3)
+    monkeypatch.setattr(daemon, "REMIND_S_MIN", 0.3)
     async with (
         central(wan) as centre,
         running_edge(embedded, wan, tmp_path),

@@ -31,7 +31,7 @@ def shop(tmp_path: Path) -> Shop:
 def from_edge_2(data: Data, order_id: str = "o") -> Event:
     return make_event(
         data, id="edge-2-1-7", source="/edges/edge-2", time=to_datetime(NOON_MS), sequence=7,
-        epoch=1, hlc="f" * 12 + "0000", causationid="x", correlationid=order_id,
+        epoch=1, hlc="e" + "0" * 15, causationid="x", correlationid=order_id,
     )  # fmt: skip
 
 

@@ -105,7 +105,11 @@ def test_no_bytes_ever_raise_anything_but_a_refusal(payload: bytes) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
         lambda inner: (
             st.lists(inner, max_size=4)
             | st.dictionaries(st.sampled_from(["lines", "sku", "quantity", "x"]), inner, max_size=4)

@@ -1,0 +1,35 @@
+"""One burst: what was decided together and becomes durable together."""
+
+from dataclasses import dataclass, field
+
+from edge.intake import Message
+from edge.records import Decision
+from shared.errors import PointsmanError, StorageError
+
+
+@dataclass(slots=True)
+class Burst:
+    """Messages and decisions of one transaction, and what is to be said after it.
+
+    Attributes:
+        messages: everything to be acknowledged once the burst is settled.
+        decisions: what was decided, in order.
+        refused: messages with the reason why they were refused.
+        greet: central should hear how far the feed is applied.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    refused: list[tuple[Message, PointsmanError]] = field(default_factory=list)
+    greet: bool = False
+
+    def fail(self, error: StorageError) -> None:
+        """Nothing of it became durable, so nothing of it was decided: all is refused."""
+        known = {id(message) for message, _ in self.refused}
+        self.refused += [(x, error) for x in self.messages if id(x) not in known]
+        self.decisions.clear()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something for central."""
+        return any(decision.log or decision.contact for decision in self.decisions)
