@@ -1,12 +1,8 @@
 """Central's process: start, log, stop."""
 
 import asyncio
-import contextlib
-import fcntl
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 
@@ -16,9 +12,7 @@ from central.database import close_database, open_database
 from central.escrow import EvenPolicy
 from central.link import Link
 from shared.ending import end
-from shared.errors import ConfigError
-
-LOCK_NAME = "central.lock"
+from shared.lock import locked
 
 _log = structlog.get_logger("central.daemon")
 
@@ -38,7 +32,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with _locked(config.data_dir):
+    with locked(config.data_dir):
         connection = open_database(config.data_dir)
         try:
             central = Central(connection, EvenPolicy(config.escrow.pool_reserve))
@@ -61,26 +55,3 @@ async def _tell_ready(link: Link, central: Central, started_s: float) -> None:
     await link.subscribed.wait()
     took_ms = round((time.monotonic() - started_s) * 1000)
     _log.info("ready", took_ms=took_ms, edges=len(central.edges))
-
-
-@contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        file = (data_dir / LOCK_NAME).open("w")
-    except OSError as error:
-        raise ConfigError(
-            f"the data directory cannot be used: {error}",
-            place="data_dir",
-            expected="a directory that this user may write to",
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process
-        except BlockingIOError:
-            raise ConfigError(
-                f"another central runs on {data_dir}",
-                place="data_dir",
-                expected="one central per directory",
-            ) from None
-        yield

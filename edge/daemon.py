@@ -9,7 +9,6 @@ nothing else touches the store.
 """
 
 import asyncio
-import contextlib
 import gc
 import signal
 import time
@@ -32,13 +31,13 @@ from edge.uplink import Uplink
 from shared.clock import to_datetime
 from shared.ending import end
 from shared.errors import (
-    ConfigError,
     GapError,
     InternalError,
     OverloadedError,
     PointsmanError,
     StorageError,
 )
+from shared.lock import locked
 from shared.settings import make_clock
 
 BURST_MESSAGES_MAX: Final = 128
@@ -72,19 +71,13 @@ class Daemon:
     """Wires engine, store, gateway and uplink together.
 
     Raises:
-        PointsmanError: the data folder or the store cannot be used.
+        StorageError: the store cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
-        """Open the store and rebuild the memory; must be called on the running loop."""
+        """Open the store and rebuild the memory; called on the running loop, folder locked."""
         self._config = config
         self._clock = make_clock(config.clock)
-        try:
-            config.data_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                str(error), place="data_dir", expected="a folder that this user may write"
-            ) from error
         self._store = Store(config.data_dir / FILE_NAME)
         self._engine = Engine(config.edge_id, self._store, self._clock.now_ms())
         self._loop = asyncio.get_running_loop()
@@ -370,8 +363,6 @@ async def serve(config: Config) -> None:
     """
     started_s = time.monotonic()
     warm()
-    daemon = Daemon(config)
-    keep_apart()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -380,6 +371,8 @@ async def serve(config: Config) -> None:
         took_s = round(time.monotonic() - started_s, 3)
         log.info("ready", edge_id=config.edge_id, startup_s=took_s)
 
-    with contextlib.suppress(asyncio.CancelledError):
+    with locked(config.data_dir):
+        daemon = Daemon(config)
+        keep_apart()
         await daemon.run(stop, ready)
     log.info("stopped", edge_id=config.edge_id)

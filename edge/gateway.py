@@ -75,6 +75,9 @@ class Gateway:
         self._connection = 0
         self._stood = False
         self._version5 = broker.mqtt_version == "5"
+        self._content: Properties | None = None
+        if self._version5:
+            self._content = _properties(PacketTypes.PUBLISH, ContentType=CONTENT_TYPE)
         self._client = client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"pointsman-{edge_id}",
@@ -128,11 +131,8 @@ class Gateway:
         What finds no room is named in the log and not lost: the device repeats its event and
         gets the stored answer, and tasks are sent again until they are accepted.
         """
-        properties = _properties(PacketTypes.PUBLISH, ContentType=CONTENT_TYPE)
         topic = down(send.device, send.kind)
-        info = self._client.publish(
-            topic, send.payload, QOS, properties=properties if self._version5 else None
-        )
+        info = self._client.publish(topic, send.payload, QOS, properties=self._content)
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             log.error("lan_queue_full", topic=topic, messages_max=OUT_MESSAGES_MAX)
 

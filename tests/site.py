@@ -123,6 +123,7 @@ async def running_edge(
     config = Config(
         edge_id="edge-1", data_dir=directory / "edge", lan=settings(lan), wan=settings(wan)
     )
+    config.data_dir.mkdir(exist_ok=True)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Daemon(config).run(stop, ready.set))
     try:

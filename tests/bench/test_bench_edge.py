@@ -132,3 +132,27 @@ def test_there_and_back(benchmark: Any, till: Till, kind: str) -> None:
     stats = sorted(benchmark.stats.stats.data)
     benchmark.extra_info["p50_ms"] = round(stats[len(stats) // 2] * 1e3, 3)
     benchmark.extra_info["p99_ms"] = round(stats[len(stats) * 99 // 100] * 1e3, 3)
+
+
+@pytest.mark.benchmark(group="a thousand, 64 under way")
+@pytest.mark.parametrize("kind", ["echo", "route.requested", "payment.succeeded"])
+def test_a_thousand_with_64_under_way(benchmark: Any, till: Till, kind: str) -> None:
+    topic = "echo/there" if kind == "echo" else up("till-1", kind)
+
+    def prepare() -> tuple[tuple[list[bytes]], dict[str, Any]]:
+        data: Any = payment(*LINES) if kind == "payment.succeeded" else question(*LINES)
+        stamp = time.time_ns()
+        events = [device_event("till-1", f"t{stamp}-{n}", data) for n in range(1_000)]
+        return ([encode_event(event) for event in events],), {}
+
+    def send(payloads: list[bytes]) -> None:
+        for payload in payloads[:64]:
+            till.client.publish(topic, payload, 1)
+        for payload in payloads[64:]:
+            till.answers.get(timeout=10)
+            till.client.publish(topic, payload, 1)
+        for _ in payloads[:64]:
+            till.answers.get(timeout=10)
+
+    benchmark.pedantic(send, setup=prepare, rounds=5, warmup_rounds=1)
+    benchmark.extra_info["per_s"] = round(1_000 / benchmark.stats.stats.median)

@@ -184,13 +184,13 @@ async def test_a_second_central_on_the_same_directory_is_refused(broker, tmp_pat
     config = config_for(broker, tmp_path)
     async with serving(config), wired(config, "e1") as edge:
         await edge.hello_until(lambda: edge.acked() == 0)
-        with pytest.raises(ConfigError, match="another central"):
+        with pytest.raises(ConfigError, match="another daemon"):
             await serve(config, asyncio.Event())
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="data directory"):
+    with pytest.raises(ConfigError, match="data folder"):
         await serve(Config(data_dir=tmp_path / "file" / "data"), asyncio.Event())
 
 

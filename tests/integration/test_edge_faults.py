@@ -12,6 +12,7 @@ from edge.commands import FromDevice
 from edge.store import FILE_NAME, Store, read_quarantine
 from shared.errors import ConfigError, StorageError
 from shared.events import PickAccepted
+from shared.lock import locked
 from tests.brokers import Broker
 from tests.shop import device_event, payment, question
 from tests.site import central, device, running_edge
@@ -164,8 +165,9 @@ async def test_a_broker_of_the_site_that_dies_comes_back(
             assert kind == "route.planned"
 
 
-async def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_used_or_is_in_use_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    config = daemon.Config(edge_id="edge-1", data_dir=tmp_path / "file" / "data")
     with pytest.raises(ConfigError, match="folder that this user may write"):
-        daemon.Daemon(config)
+        await daemon.serve(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "file" / "data"))
+    with locked(tmp_path / "data"), pytest.raises(ConfigError, match="another daemon runs"):
+        await daemon.serve(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "data"))
