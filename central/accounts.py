@@ -33,7 +33,9 @@ from shared.parts import CellUnits, Plan
 Cell = tuple[str, str]
 """Node id, SKU."""
 
-Rule = Literal["receive", "commit", "release", "miss", "ship", "leave", "grant", "count"]
+Rule = Literal[
+    "receive", "commit", "release", "miss", "ship", "leave", "leave_share", "grant", "count"
+]
 
 
 class Balance(Struct):
@@ -67,6 +69,7 @@ MOVES: dict[Rule, tuple[Balance, int]] = {
     "miss": (Balance(committed=-1, adjusted=1), 0),
     "ship": (Balance(committed=-1, shipped=1), 0),
     "leave": (Balance(adjusted=1, pool=-1), 0),
+    "leave_share": (Balance(adjusted=1), -1),
 }
 
 for _rule, (_move, _share) in MOVES.items():
@@ -135,8 +138,13 @@ def postings(data: Data) -> list[Posting]:
             return [("ship", (node_id, line.sku), line.quantity) for line in lines]
         case StockReceived(node_id=node_id, lines=received):
             return [("receive", (node_id, line.sku), line.quantity) for line in received]
-        case StockMoved(node_id=node_id, lines=moved):
-            return [("leave", (node_id, line.sku), line.quantity) for line in moved]
+        case StockMoved(node_id=node_id, lines=moved, from_share=cells):
+            left: list[Posting] = [("leave", (node_id, line.sku), line.quantity) for line in moved]
+            # What came out of the edge's share does not come out of the pool as well.
+            for cell in cells:
+                left.append(("leave", (node_id, cell.sku), -cell.quantity))
+                left.append(("leave_share", (node_id, cell.sku), cell.quantity))
+            return left
         case StockCounted(node_id=node_id, lines=counted):
             return [("count", (node_id, line.sku), line.quantity) for line in counted]
         case _:

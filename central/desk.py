@@ -6,12 +6,9 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from shared.parts import PlannedLine, Shortage
+from shared.parts import Shortage
+from shared.tasks import TaskState
 
-TaskState = Literal[
-    "issued", "accepted", "short", "completed", "rejected", "withdrawn", "packed", "shipped",
-    "delivered",
-]  # fmt: skip
 OrderState = Literal[
     "accepted", "parked", "part_parked", "planned", "picking", "packed", "shipped", "delivered",
     "cancelled",
@@ -111,21 +108,27 @@ class Desk:
         self.changed_orders.add(order_id)
         return self.orders.setdefault(order_id, Order(order_id))
 
-    def park(self, edge_id: str, order_id: str, shortages: Iterable[Shortage]) -> None:
-        """These lines wait."""
-        for x in shortages:
-            self.put_waiting(Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason))
-            self.changed_waiting.add((order_id, x.line))
+    def park(
+        self, edge_id: str, order_id: str, shortages: Iterable[Shortage], *, anew: bool
+    ) -> None:
+        """Exactly these lines of an order wait.
 
-    def unpark(self, order_id: str, lines: Iterable[PlannedLine]) -> None:
-        """These units no longer wait."""
-        for x in lines:
-            key = (order_id, x.line)
-            line = self.waiting.get(key)
-            if line is None:
-                continue  # a line that failed in picking is planned again without having waited
-            self.changed_waiting.add(key)
-            line.units -= x.quantity
-            if line.units <= 0:
-                del self.waiting[key]
-                self.lines_of[order_id].discard(x.line)
+        Args:
+            edge_id: who says so.
+            order_id: the order.
+            shortages: all that waits now.
+            anew: the edge asks (again) for all of it; otherwise what was granted to a line
+                that waits as before is still on its way.
+        """
+        lines = self.lines_of.setdefault(order_id, set())
+        before = {line: self.waiting.pop((order_id, line)) for line in lines}
+        self.changed_waiting |= {(order_id, line) for line in lines}
+        lines.clear()
+        for x in shortages:
+            known = before.get(x.line)
+            same = known is not None and known.units == x.quantity and not anew
+            granted = known.granted if same and known is not None else 0
+            self.put_waiting(
+                Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason, granted)
+            )
+            self.changed_waiting.add((order_id, x.line))

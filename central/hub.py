@@ -1,6 +1,6 @@
 """Orders, tasks and waiting lines: what the events say about them. Pure.
 
-A task moves by `TASK_STEPS`. All reports of a task come from one edge, so they come in order;
+A task moves by `shared.tasks`. All reports of a task come from one edge, so they come in order;
 the task itself (`pick.requested`) comes from another edge and may arrive after them.
 
 An order's state is a function of its lines and tasks (`order_state`), so it does not depend
@@ -11,7 +11,7 @@ life. What does not fit is noted and has no effect on the views; the ledger keep
 from collections.abc import Iterable
 from typing import get_args
 
-from central.desk import Desk, Misfit, Order, OrderState, Task, TaskState
+from central.desk import Desk, Misfit, Order, OrderState, Task
 from shared.clock import to_ms
 from shared.envelope import Event
 from shared.events import (
@@ -25,24 +25,11 @@ from shared.events import (
     RoutePlanned,
 )
 from shared.parts import Plan
-
-# A report, the state that it leads to, and the states that it may find.
-TASK_STEPS: dict[str, tuple[TaskState, frozenset[str]]] = {
-    "pick.accepted": ("accepted", frozenset({"issued"})),
-    "pick.short": ("short", frozenset({"issued", "accepted", "short", "completed"})),
-    "pick.completed": ("completed", frozenset({"issued", "accepted", "short"})),
-    "pick.rejected": ("rejected", frozenset({"issued", "accepted"})),
-    "package.packed": ("packed", frozenset({"issued", "accepted", "short", "completed"})),
-    "package.shipped": (
-        "shipped",
-        frozenset({"issued", "accepted", "short", "completed", "packed"}),
-    ),
-    "package.delivered": ("delivered", frozenset({"shipped"})),
-}
+from shared.tasks import TaskState, after
 
 # How far along an order's task is, for the order.
 PROGRESS: dict[TaskState, int] = {
-    "issued": 0, "accepted": 1, "short": 1, "completed": 1, "packed": 2, "shipped": 3,
+    "issued": 0, "accepted": 1, "completed": 1, "packed": 2, "shipped": 3,
     "delivered": 4,
 }  # fmt: skip
 
@@ -115,18 +102,15 @@ def apply(desk: Desk, edge_id: str, event: Event, data: Data) -> list[Misfit]:
         case RoutePlanned(order_id=str() as order_id):
             misfits = _unknown(desk, order_id)
             _promise(desk.order(order_id), data.plan)
-            if data.plan is not None:
-                for package in data.plan.packages:
-                    desk.unpark(order_id, package.lines)
-            desk.park(edge_id, order_id, data.parked)
+            desk.park(edge_id, order_id, data.parked, anew=False)
         case OrderParked(order_id=order_id):
             misfits = _unknown(desk, order_id)
-            desk.park(edge_id, order_id, data.parked)
+            desk.park(edge_id, order_id, data.parked, anew=True)
         case OrderCancelled(order_id=order_id):
             misfits = _unknown(desk, order_id)
-            desk.unpark(order_id, data.unparked)
+            desk.park(edge_id, order_id, data.parked, anew=False)
             _withdraw(desk, data)
-            if not data.lines and not data.too_late:
+            if data.nothing_left:
                 desk.order(order_id).cancelled = True
         case PickRequested(order_id=order_id):
             misfits = _requested(desk, data, to_ms(event.time))
@@ -158,7 +142,7 @@ def _accepted(desk: Desk, edge_id: str, data: OrderAccepted) -> list[Misfit]:
     order.currency = data.payment.amount.currency
     order.opened_ms = to_ms(data.payment.paid_at)
     _promise(order, data.plan)
-    desk.park(edge_id, data.order_id, data.parked)
+    desk.park(edge_id, data.order_id, data.parked, anew=True)
     return misfits
 
 
@@ -213,8 +197,8 @@ def _reported(
     misfits = []
     if data.node_id is None:
         misfits.append(Misfit("no_node", f"{data.kind} of {edge_id} names no node", task.order_id))
-    state, found = TASK_STEPS[data.kind]
-    if task.state not in found:
+    state = after(data.kind, task.state)
+    if state is None:
         detail = f"{data.kind} for task {task.task_id}, which is {task.state}"
         return task.order_id, [*misfits, Misfit("wrong_state", detail, task.order_id)]
     task.state = state

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import GapError, InvalidEnvelopeError, PointsmanError
 from shared.events import Data
+from shared.topics import edge_source
 
 
 class WrongEpochError(PointsmanError):
@@ -142,6 +143,8 @@ def take(stream: Stream, raws: Iterable[bytes]) -> tuple[list[Entry], PointsmanE
                 expected=f"position {stream.sequence + 1}",
             )
         if fault is None and event is not None:
+            fault = _impostor(stream, event)
+        if fault is None and event is not None:
             try:
                 data = decode_data(event)
             except PointsmanError as error:
@@ -150,3 +153,14 @@ def take(stream: Stream, raws: Iterable[bytes]) -> tuple[list[Entry], PointsmanE
         stream.head = link(stream.head, raw)
         entries.append(Entry(stream.edge_id, epoch, sequence, raw, stream.head, event, data, fault))
     return entries, None
+
+
+def _impostor(stream: Stream, event: Event) -> PointsmanError | None:
+    """An edge's decisions stand in its own stream only: a folder that changed hands shows here."""
+    if event.source.startswith("/edges/") and event.source != edge_source(stream.edge_id):
+        return InvalidEnvelopeError(
+            f"an event of {event.source[:100]} in the stream of {stream.edge_id}",
+            place="$.source",
+            expected=edge_source(stream.edge_id),
+        )
+    return None

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.plain import plain
 from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
 
@@ -35,9 +36,9 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file.")
 def fail(error: PointsmanError) -> NoReturn:
     """Tell the lesson and exit with 1."""
     console = Console(stderr=True)
-    console.print(f"[bold red]{error.code}[/] at {error.place}: {error.detail}", highlight=False)
+    console.print(f"[bold red]{error.code}[/] at", plain(f"{error.place}: {error.detail}"))
     if error.expected:
-        console.print(f"expected: {error.expected}", highlight=False)
+        console.print(plain(f"expected: {error.expected}"))
     raise typer.Exit(1)
 
 
@@ -85,10 +86,8 @@ def edge_quarantine(config: ConfigOption, rows: int = 50) -> None:
         fail(error)
     table = Table("last", "times", "topic", "code", "place", "what is wrong", "expected")
     for row in found[:rows]:
-        table.add_row(
-            row["last_at"], str(row["times"]), row["topic"], row["code"], row["place"],
-            row["detail"], row["expected"],
-        )  # fmt: skip
+        names = ("last_at", "times", "topic", "code", "place", "detail", "expected")
+        table.add_row(*(plain(row[name]) for name in names))
     Console().print(table)
     typer.echo(f"{len(found)} kinds of refused input")
 

@@ -9,6 +9,7 @@ import aiomqtt
 from rich.console import Console
 from rich.table import Table
 
+from deploy.plain import plain
 from shared.envelope import decode_data, decode_event, encode_event, make_event
 from shared.errors import PointsmanError
 from shared.events import Data, InputRejected, OrderAccepted, Payment, RoutePlanned, RouteRequested
@@ -125,9 +126,9 @@ async def ask(host: str, port: int, device: str, data: Payment | RouteRequested)
 def show(answer: Data, console: Console) -> bool:
     """Print an answer for a person. False: it was a refusal."""
     if isinstance(answer, InputRejected):
-        console.print(f"[bold red]{answer.code}[/] at {answer.place}: {answer.detail}")
+        console.print(f"[bold red]{answer.code}[/] at", plain(f"{answer.place}: {answer.detail}"))
         if answer.expected:
-            console.print(f"expected: {answer.expected}")
+            console.print(plain(f"expected: {answer.expected}"))
         return False
     assert isinstance(answer, OrderAccepted | RoutePlanned)
     if isinstance(answer, OrderAccepted):
@@ -185,10 +186,10 @@ async def watch(host: str, port: int, console: Console) -> None:
                 try:
                     event = decode_event(bytes(message.payload))
                 except PointsmanError as error:
-                    console.print(f"{topic}  [red]{error.code}[/]")
+                    console.print(plain(topic), f"[red]{error.code}[/]")
                 else:
                     about = event.correlationid or event.subject or event.id
-                    console.print(f"{event.time:%H:%M:%S}  {topic}  {about}", highlight=False)
+                    console.print(plain(f"{event.time:%H:%M:%S}  {topic}  {about}"))
     except aiomqtt.MqttError as error:
         raise NoAnswerError(
             str(error), place=f"{host}:{port}", expected="a running MQTT broker"

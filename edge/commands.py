@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.envelope import Event
+from shared.errors import PointsmanError
 from shared.events import Data
 from shared.frames import Grant
 from shared.network import Network
@@ -19,10 +20,10 @@ class FromDevice:
 
 @dataclass(frozen=True, slots=True)
 class FromFeed:
-    """The next item of central's feed to this edge."""
+    """The next item of central's feed to this edge; an error if it could not be read."""
 
     number: int
-    item: Network | Grant | tuple[Event, Data]
+    item: Network | Grant | tuple[Event, Data] | PointsmanError
 
 
 @dataclass(frozen=True, slots=True)

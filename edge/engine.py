@@ -15,7 +15,15 @@ from edge.records import Answer, Arrival, Decision, Order, Records, Send
 from edge.state import State
 from shared.clock import to_datetime, to_ms
 from shared.envelope import Event, encode_event, make_event
-from shared.errors import GapError, IdReusedError, PointsmanError, UnknownTypeError
+from shared.errors import (
+    GapError,
+    IdReusedError,
+    InternalError,
+    PointsmanError,
+    StorageError,
+    TopicMismatchError,
+    UnknownTypeError,
+)
 from shared.events import (
     Data,
     InputRejected,
@@ -76,7 +84,7 @@ class Engine:
                 case FromDevice(device, event, data):
                     self._from_device(decision, device, event, data, now_ms)
                 case FromFeed(number, item):
-                    self._from_feed(decision, number, item, now_ms)
+                    decision = self._from_feed(number, item, now_ms)
                 case FromPeer(event, PickRequested() as request):
                     tasks.take_from_afar(self.state, decision, event, request)
                 case FromPeer(event):
@@ -162,7 +170,7 @@ class Engine:
                 ):
                     orders.follow(state, decision, logged, told, now_ms)
             case StockReceived() | StockCounted() | StockMoved():
-                self._stock_report(decision, event, data, now_ms)
+                self._stock_report(decision, device, event, data, now_ms)
             case _:
                 raise _unknown(event.type, "an event that devices publish")
         decision.answers.append((event.source, event.id, Answer(digest, sequence)))
@@ -189,42 +197,59 @@ class Engine:
     def _stock_report(
         self,
         decision: Decision,
+        device: str,
         event: Event,
         data: StockReceived | StockCounted | StockMoved,
         now_ms: int,
     ) -> None:
-        """Stock is told by its own edge; central, which keeps the accounts, hands it out."""
+        """Stock is told by its own node; central, which keeps the accounts, hands it out."""
         state = self.state
         state.require_own_node(data.node_id, "$.data.node_id")
+        if device != data.node_id:
+            raise TopicMismatchError(
+                f"stock of node {data.node_id!r} on the topic of device {device!r}",
+                place="topic",
+                expected=f"the report on {data.node_id}'s own topic",
+            )
         for number, sku in enumerate([line.sku for line in data.lines]):
             state.require_sku(sku, f"$.data.lines[{number}].sku")
         if isinstance(data, StockMoved):
             state.require_node(data.to_node_id, "$.data.to_node_id")
             decision.arrivals += _arrivals(data)
+            # The goods are gone: what this edge could still promise of them goes with them.
+            from_share = state.shares(data.node_id, data.lines)
+            decision.taken += from_share
+            data = msgspec.structs.replace(data, from_share=from_share)
         state.journal.report(decision, event, data, now_ms, cause=event.id, order_id=event.id)
 
     def _from_feed(
         self,
-        decision: Decision,
         number: int,
-        item: Network | Grant | tuple[Event, Data],
+        item: Network | Grant | tuple[Event, Data] | PointsmanError,
         now_ms: int,
-    ) -> None:
+    ) -> Decision:
         state = self.state
         if number <= state.feed:
-            return  # Applied before: numbers make every item count once.
+            return Decision()  # Applied before: numbers make every item count once.
         if number != state.feed + 1:
             raise GapError(
                 f"feed item {number} arrived after {state.feed}",
                 place="topic",
                 expected=f"item {state.feed + 1}; central sends again from there",
             )
-        decision.feed = number
+        sequence = state.journal.sequence
+        decision = Decision()
         try:
+            if isinstance(item, PointsmanError):
+                raise item
             self._take_item(decision, item, now_ms)
-        except PointsmanError as error:
-            # An item that can't be taken must not hold up those behind it: it is named, skipped.
-            decision.fault = error
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001  # it must not hold up what comes behind it
+            state.journal.sequence = sequence
+            decision = Decision(fault=_fault(error))
+        decision.feed = number
+        return decision
 
     def _take_item(
         self, decision: Decision, item: Network | Grant | tuple[Event, Data], now_ms: int
@@ -265,6 +290,14 @@ def _forgiven(state: State, cells: list[CellUnits]) -> list[Order]:
             failed = [node_id for node_id in order.failed if node_id not in granted]
             found.append(msgspec.structs.replace(order, failed=failed))
     return found
+
+
+def _fault(error: Exception) -> PointsmanError:
+    if isinstance(error, PointsmanError):
+        return error
+    fault = InternalError(f"{type(error).__name__}: {error}", place="feed")
+    fault.__cause__ = error
+    return fault
 
 
 def _unknown(type_name: str, expected: str) -> UnknownTypeError:

@@ -18,16 +18,19 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.intake import Message
+from edge.intake import EXCERPT_BYTES_MAX, Message
 from edge.records import Send
 from shared.envelope import CONTENT_TYPE
 from shared.events import RouteRequested
+from shared.limits import PAYLOAD_BYTES_MAX
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SESSION_EXPIRY_S
 from shared.settings import Broker
 from shared.topics import ALL_UP, down
 
 INTAKE_MESSAGES_MAX: Final = 2_000
 """What may wait for a decision; beyond it the answer is "overloaded"."""
+
+INTAKE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 READ_PACKETS_MAX: Final = 256
 """Packets read from the socket before decisions get their turn."""
@@ -73,6 +76,7 @@ class Gateway:
         self._thread = threading.get_ident()
         self._lost = asyncio.Event()
         self._connection = 0
+        self._waiting_bytes = 0
         self._stood = False
         self._version5 = broker.mqtt_version == "5"
         self._content: Properties | None = None
@@ -85,6 +89,8 @@ class Gateway:
             clean_session=None if self._version5 else False,
             protocol=MQTTProtocolVersion.MQTTv5 if self._version5 else MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
+            # `run` reconnects; paho would do it inside a callback, and block there.
+            reconnect_on_failure=False,
         )
         client.max_inflight_messages_set(1_000)
         client.max_queued_messages_set(OUT_MESSAGES_MAX)
@@ -119,6 +125,12 @@ class Gateway:
                 backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
         finally:
             self._client.disconnect()
+
+    def take(self, waiting: deque[Message], messages_max: int) -> list[Message]:
+        """The oldest of `questions` or `intake`, at most so many."""
+        taken = [waiting.popleft() for _ in range(min(len(waiting), messages_max))]
+        self._waiting_bytes -= sum(len(message.payload) for message in taken)
+        return taken
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that this message is done with, unless it will come again anyway."""
@@ -165,7 +177,14 @@ class Gateway:
         # Always: a broker that has lost its disk has lost the subscription too.
         client.subscribe(ALL_UP, QOS)
 
-    def _subscribed(self, *_: Any) -> None:
+    def _subscribed(
+        self, client: Client, _: Any, __: Any, reasons: list[ReasonCode], ___: Any
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            # Connected but deaf would be worse than away.
+            log.error("lan_refused", broker=self._address, topic=ALL_UP, expected="read access")
+            client.disconnect()
+            return
         log.info("lan_connected", broker=self._address)
         self._stood = True
         self._on_connect()
@@ -175,6 +194,7 @@ class Gateway:
         # What was not acknowledged comes again, with other message ids.
         self.intake.clear()
         self.questions.clear()
+        self._waiting_bytes = 0
         self._connection += 1
         self._on_loop(self._lost.set)
 
@@ -184,13 +204,25 @@ class Gateway:
         except UnicodeDecodeError:
             topic = ""
         content_type = getattr(message.properties, "ContentType", None)
+        size = len(message.payload)
+        kept = size if size <= PAYLOAD_BYTES_MAX else EXCERPT_BYTES_MAX
         received = Message(
-            topic, bytes(message.payload), message.mid, message.qos, self._connection, content_type
+            topic,
+            bytes(message.payload[:kept]),
+            size,
+            message.mid,
+            message.qos,
+            self._connection,
+            content_type,
         )
         waiting = self.questions if topic.endswith(_QUESTION) else self.intake
-        if len(waiting) >= INTAKE_MESSAGES_MAX:
+        if (
+            len(waiting) >= INTAKE_MESSAGES_MAX
+            or self._waiting_bytes + len(received.payload) > INTAKE_BYTES_MAX
+        ):
             self._on_overflow(received)
             return
+        self._waiting_bytes += len(received.payload)
         waiting.append(received)
         self._on_message()
 

@@ -19,6 +19,9 @@ from shared.events import UP, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
 from shared.topics import device_source, parse_up
 
+EXCERPT_BYTES_MAX: Final = 2_048
+"""What is kept of a message that is too large, or refused."""
+
 _TYPES: Final = {type_of(kind) for kind in UP}
 
 
@@ -27,6 +30,8 @@ class Message:
     """An MQTT message from a device.
 
     Attributes:
+        payload: only its beginning where `size` exceeds `PAYLOAD_BYTES_MAX`.
+        size: bytes as sent.
         mid, qos: what its acknowledgement needs.
         connection: counts the connections; an id is good on its own connection only.
         content_type: the MQTT 5 property; None on 3.1.1 or where the client says nothing.
@@ -34,6 +39,7 @@ class Message:
 
     topic: str
     payload: bytes
+    size: int = 0
     mid: int = 0
     qos: int = 1
     connection: int = 0
@@ -47,9 +53,9 @@ def read(message: Message) -> FromDevice:
         PointsmanError: a subclass that says what is wrong, where, and what was expected.
     """
     device, kind = parse_up(message.topic)
-    if len(message.payload) > PAYLOAD_BYTES_MAX:
+    if message.size > PAYLOAD_BYTES_MAX:
         raise PayloadTooLargeError(
-            f"the message has {len(message.payload)} bytes",
+            f"the message has {message.size} bytes",
             expected=f"at most {PAYLOAD_BYTES_MAX} bytes",
         )
     content_type = message.content_type
@@ -93,7 +99,7 @@ def sender_of(message: Message) -> tuple[str | None, str]:
         device, _ = parse_up(message.topic)
     except TopicMismatchError:
         return None, ""
-    if len(message.payload) <= PAYLOAD_BYTES_MAX:
+    if message.size <= PAYLOAD_BYTES_MAX:
         try:
             return device, decode_event(message.payload).id
         except PointsmanError:

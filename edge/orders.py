@@ -4,7 +4,7 @@ Each function takes the engine's state and a decision to fill. Nothing here chan
 `State.apply` does, once the decision is whole.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from edge.state import State
 from edge.tasks import subtract, take
 from shared.clock import to_ms
 from shared.envelope import Event, encode_event
-from shared.errors import UnknownOrderError
+from shared.errors import InvalidDataError, UnknownOrderError
 from shared.events import (
     Data,
     OrderAccepted,
@@ -157,15 +157,15 @@ def follow(
     )
     wants = [order.want(line.line, line.quantity) for line in missing]
     answer = _route(state, order.question(wants), now_ms)
-    waiting = sorted([*order.parked, *answer.shortages], key=lambda shortage: shortage.line)
+    waiting = _together(order.parked, answer.shortages)
     order = msgspec.structs.replace(order, parked=waiting)
     decision.given += released
     outcome: OrderParked | RoutePlanned
     if answer.plan is None:
-        outcome = OrderParked(order_id=order.order_id, parked=answer.shortages, released=released)
+        outcome = OrderParked(order_id=order.order_id, parked=waiting, released=released)
     else:
         outcome = RoutePlanned(
-            order_id=order.order_id, plan=answer.plan, parked=answer.shortages, released=released
+            order_id=order.order_id, plan=answer.plan, parked=waiting, released=released
         )
     logged = _tell(state, decision, order, outcome, Cause.of(event), now_ms)
     if answer.plan is not None:
@@ -184,13 +184,12 @@ def cancel(
 
     Raises:
         UnknownOrderError: this edge keeps no such order.
+        InvalidDataError: a line that the order does not have, or more of it than it holds.
     """
     order = _order(state, asked.order_id, "$.data.order_id")
-    whole = [
-        PlannedLine(line=i, sku=x.sku, quantity=x.quantity)
-        for i, x in enumerate(order.payment.lines)
-    ]
-    left = {line.line: line.quantity for line in asked.lines or whole}
+    left = _held(order)
+    if asked.lines:
+        left = _named(order, asked.lines, left)
     unparked: list[PlannedLine] = []
     waiting: list[Shortage] = []
     for shortage in order.parked:
@@ -223,16 +222,17 @@ def cancel(
         rest = subtract(package.lines, taken)
         if rest:
             renewed.append((msgspec.structs.replace(package, lines=rest), task))
-    names = {i: line.sku for i, line in enumerate(order.payment.lines)}
     outcome = msgspec.structs.replace(
         asked,
         withdrawn=withdrawn,
         released=released,
         unparked=unparked,
+        parked=waiting,
+        nothing_left=not (kept or renewed or waiting),
         too_late=[
-            PlannedLine(line=line, sku=names[line], quantity=units)
+            PlannedLine(line=line, sku=order.payment.lines[line].sku, quantity=units)
             for line, units in sorted(left.items())
-            if units and line in names
+            if units
         ],
     )
     logged = state.journal.decide(
@@ -259,6 +259,51 @@ def cancel(
     decision.orders.append(
         msgspec.structs.replace(order, attempt=attempt, packages=kept, parked=waiting)
     )
+    if waiting:
+        decision.due.append(order.order_id)  # What was cancelled may have held up the rest.
+
+
+def _held(order: Order) -> dict[int, int]:
+    """Units of each line that the order still holds: waiting, or in a package."""
+    held: dict[int, int] = {}
+    for line, units in (
+        *((x.line, x.quantity) for x in order.parked),
+        *((x.line, x.quantity) for package in order.packages for x in package.lines),
+    ):
+        held[line] = held.get(line, 0) + units
+    return held
+
+
+def _named(order: Order, lines: Sequence[PlannedLine], held: dict[int, int]) -> dict[int, int]:
+    """Units to cancel by line, where lines are named."""
+    named: dict[int, int] = {}
+    for number, line in enumerate(lines):
+        place = f"$.data.lines[{number}]"
+        known = line.line < len(order.payment.lines)
+        if not known or order.payment.lines[line.line].sku != line.sku or line.line in named:
+            raise InvalidDataError(
+                f"line {line.line} with SKU {line.sku!r} is not the order's, or named twice",
+                place=place,
+                expected="lines of the order, once each",
+            )
+        if line.quantity > held.get(line.line, 0):
+            raise InvalidDataError(
+                f"the order holds {held.get(line.line, 0)} units of line {line.line}",
+                place=f"{place}.quantity",
+                expected="at most what was not cancelled before",
+            )
+        named[line.line] = line.quantity
+    return named
+
+
+def _together(parked: Iterable[Shortage], more: Iterable[Shortage]) -> list[Shortage]:
+    """Everything of an order that waits: one entry a line, with the newest reason."""
+    waiting = {shortage.line: shortage for shortage in parked}
+    for shortage in more:
+        before = waiting.get(shortage.line)
+        units = shortage.quantity + (before.quantity if before else 0)
+        waiting[shortage.line] = msgspec.structs.replace(shortage, quantity=units)
+    return [waiting[line] for line in sorted(waiting)]
 
 
 def _order(state: State, order_id: str, place: str) -> Order:
@@ -345,7 +390,7 @@ def _ask(
 ) -> None:
     """Log a pick task and send it on its way: to the own warehouse, or to the node's edge."""
     logged = state.journal.decide(decision, request, now_ms, cause=cause, order_id=request.order_id)
-    edge_id = state.require_node(request.node_id, "$.data.node_id").edge_id
+    edge_id = state.home_of(request.node_id)
     if edge_id == state.edge_id:
         take(decision, request, logged)
     else:

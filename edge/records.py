@@ -6,7 +6,7 @@ and the store makes a burst of decisions durable in one transaction.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -15,10 +15,7 @@ from shared.errors import PointsmanError
 from shared.events import Payment, PickRequested
 from shared.network import Network
 from shared.parts import CellUnits, Contact, PlannedLine, Shortage
-
-TaskState = Literal[
-    "issued", "accepted", "completed", "packed", "shipped", "delivered", "rejected", "withdrawn"
-]
+from shared.tasks import TaskState
 
 
 class Committed(Struct, frozen=True):
@@ -180,9 +177,7 @@ class Decision:
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
     feed: int | None = None
+    due: list[str] = field(default_factory=list)
+    """Orders that may now be planned further."""
     fault: PointsmanError | None = None
     """Why a feed item was skipped."""
-
-    def changes_nothing(self) -> bool:
-        """True for answers that need no commit: quotes, and events seen before."""
-        return not (self.log or self.tasks or self.feed)

@@ -12,7 +12,7 @@ from shared.clock import to_datetime
 from shared.envelope import decode_event
 from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
-from shared.parts import CellUnits, Shortage
+from shared.parts import CellUnits, Shortage, StockLine
 
 
 class State:
@@ -101,6 +101,11 @@ class State:
             )
         return self.snapshot.network.nodes[position]
 
+    def home_of(self, node_id: str) -> str:
+        """The node's home edge: this one, if a later network has dropped the node."""
+        position = self.snapshot.node_ix.get(node_id)
+        return self.edge_id if position is None else self.snapshot.network.nodes[position].edge_id
+
     def require_own_node(self, node_id: str, place: str) -> Node:
         """The node, which must have this edge as its home.
 
@@ -115,6 +120,20 @@ class State:
                 expected=f"a node of edge {self.edge_id!r}",
             )
         return node
+
+    def shares(self, node_id: str, lines: Iterable[StockLine]) -> list[CellUnits]:
+        """Of these units at a node, as many as this edge's shares hold."""
+        wanted: dict[str, int] = {}
+        for line in lines:
+            wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
+        node = self.snapshot.node_ix[node_id]
+        found = {
+            sku: min(units, int(self.stock.share[self.snapshot.sku_ix[sku], node]))
+            for sku, units in wanted.items()
+        }
+        return [
+            CellUnits(node_id=node_id, sku=sku, quantity=n) for sku, n in found.items() if n > 0
+        ]
 
     def index(self, order: Order) -> None:
         """Remember what the order waits for now."""
@@ -160,6 +179,7 @@ class State:
             self._move(decision.taken, -1)
         for order in decision.orders:
             self.index(order)
+        self.due.update(dict.fromkeys(decision.due))
         self.expect(decision.arrivals)
         if decision.feed is not None:
             self.feed = decision.feed

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from sqlite_utils import Database
 
+from edge.intake import EXCERPT_BYTES_MAX
 from edge.migrations import migrations
 from edge.records import Answer, Arrival, Decision, Order, Task
 from shared.errors import PointsmanError, StorageError
@@ -25,11 +26,10 @@ from shared.parts import Contact, PlannedLine
 
 FILE_NAME: Final = "edge.db"
 QUARANTINE_ROWS_MAX: Final = 10_000
-EXCERPT_BYTES_MAX: Final = 2_048
 
 _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
-_DIGITS = re.compile(rb"\d{7,}")
+_DIGITS = re.compile(r"\d(?:[ -]?\d){6,}")
 
 
 class Store:
@@ -58,7 +58,7 @@ class Store:
                 f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
             ) from error
         self._open = False
-        self.durable = self.last_sequence()
+        self.durable = self._newest = self.last_sequence()
 
     def close(self) -> None:
         """Close the file; what is not committed is gone."""
@@ -81,7 +81,7 @@ class Store:
         if self._open:
             self._execute("commit")
             self._open = False
-            self.durable = self.last_sequence()
+            self.durable = self._newest
 
     @property
     def dirty(self) -> bool:
@@ -91,6 +91,7 @@ class Store:
     def rollback(self) -> None:
         """Undo the burst."""
         self._open = False
+        self._newest = self.durable
         if self._connection.in_transaction:
             self._connection.rollback()
 
@@ -100,15 +101,15 @@ class Store:
         Raises:
             StorageError: the disk is full or broken; call `rollback`.
         """
-        if decision.changes_nothing() and not decision.orders:
-            return
-        self.begin()
+        for entry in decision.log:
+            assert entry.sequence == self._newest + 1, f"a gap in the log at {entry.sequence}"
+            self._newest = entry.sequence
         if decision.network is not None:
             self._many(
                 "insert or replace into networks values (?, ?)",
                 [(decision.network.version, encode_bulk(decision.network))],
             )
-            self._execute("delete from networks where version < ?", decision.network.version)
+            self._many("delete from networks where version < ?", [(decision.network.version,)])
         self._many(
             "insert into cells values (?, ?, ?) "
             "on conflict do update set share = share + excluded.share",
@@ -181,7 +182,7 @@ class Store:
 
     def cells(self) -> Iterator[tuple[str, str, int]]:
         """Every share: node, SKU, units."""
-        return iter(self._connection.execute("select node_id, sku, share from cells"))
+        return iter(self._rows("select node_id, sku, share from cells"))
 
     def answer(self, source: str, event_id: str) -> Answer | None:
         """What became of an event that was handled before."""
@@ -206,9 +207,7 @@ class Store:
 
     def parked_orders(self) -> Iterator[Order]:
         """Orders with parked lines, oldest first."""
-        rows = self._connection.execute(
-            "select body from orders where parked > 0 order by order_id"
-        )
+        rows = self._rows("select body from orders where parked > 0 order by order_id")
         return (_order_decoder.decode(body) for (body,) in rows)
 
     def task(self, task_id: str) -> Task | None:
@@ -218,32 +217,32 @@ class Store:
 
     def arrivals(self, after_ms: int) -> Iterator[Arrival]:
         """Units on their way that are expected after a moment."""
-        rows = self._connection.execute(
-            "select sku, expected_ms from arrivals where expected_ms > ?", (after_ms,)
-        )
+        rows = self._rows("select sku, expected_ms from arrivals where expected_ms > ?", after_ms)
         return (Arrival(*row) for row in rows)
 
     # What gateway and uplink need.
 
     def issued_tasks(self, rows_max: int) -> list[Task]:
-        """Tasks that no warehouse has accepted yet, oldest first."""
-        rows = self._connection.execute(
-            "select task_id, state, event, body from tasks where state = 'issued' "
-            "order by rowid limit ?",
-            (rows_max,),
+        """Tasks that no warehouse has accepted yet, oldest first, at most so many a node."""
+        rows = self._rows(
+            "select task_id, state, event, body from (select *, rowid as age, row_number() over "
+            "(partition by node_id order by rowid) as place from tasks where state = 'issued') "
+            "where place <= ? order by age",
+            rows_max,
         )
         return [_task(*row) for row in rows]
 
     def log_after(self, sequence: int, rows_max: int) -> list[tuple[int, bytes]]:
         """Log entries behind a position: (sequence, event)."""
-        return self._connection.execute(
+        return self._rows(
             "select sequence, event from log where sequence > ? order by sequence limit ?",
-            (sequence, rows_max),
-        ).fetchall()
+            sequence,
+            rows_max,
+        )
 
     def contacts(self, rows_max: int) -> list[ContactFor]:
         """Contacts that central does not have yet."""
-        rows = self._connection.execute("select order_id, body from contacts limit ?", (rows_max,))
+        rows = self._rows("select order_id, body from contacts limit ?", rows_max)
         return [
             ContactFor(order_id=order_id, contact=msgspec.json.decode(body, type=Contact))
             for order_id, body in rows
@@ -251,23 +250,27 @@ class Store:
 
     def forget_contacts(self, order_ids: Iterable[str]) -> None:
         """Central has these."""
-        self.begin()
         self._many("delete from contacts where order_id = ?", [(x,) for x in order_ids])
+
+    def forget_arrivals(self, before_ms: int) -> None:
+        """What was expected before has come, or will not."""
+        self._many("delete from arrivals where expected_ms < ?", [(before_ms,)])
 
     def quarantine(self, topic: str, payload: bytes, error: PointsmanError, at: str) -> None:
         """Keep a refused input where an operator finds it, once, however often it comes.
 
-        Long runs of digits are masked: a till that sends a card or phone number by mistake
-        must not leave it here. The oldest rows make room beyond `QUARANTINE_ROWS_MAX`.
+        Contact details are left out and long runs of digits masked: a till that sends a card or
+        phone number by mistake must not leave it here. The oldest rows make room beyond
+        `QUARANTINE_ROWS_MAX`.
         """
         self.begin()
         digest = hashlib.sha256(payload).hexdigest()
-        excerpt = _DIGITS.sub(b"#######", payload[:EXCERPT_BYTES_MAX]).decode(errors="replace")
         self._execute(
             "insert into quarantine values (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
             "on conflict do update set last_at = excluded.last_at, times = times + 1",
-            digest, at, at, topic[:256], error.code, error.place[:1024], error.detail[:1024],
-            error.expected[:1024], len(payload), excerpt,
+            digest, at, at, _masked(topic[:256]), error.code, _masked(error.place[:1024]),
+            _masked(error.detail[:1024]), _masked(error.expected[:1024]), len(payload),
+            _masked(_excerpt(payload)),
         )  # fmt: skip
         self._execute(
             "delete from quarantine where rowid <= (select max(rowid) from quarantine) - ?",
@@ -283,13 +286,20 @@ class Store:
     def _many(self, sql: str, rows: list[Any]) -> None:
         if not rows:
             return
+        self.begin()
         try:
             self._connection.executemany(sql, rows)
         except sqlite3.Error as error:
             raise _storage_error(error) from error
 
     def _row(self, sql: str, *values: object) -> Any:
-        return self._connection.execute(sql, values).fetchone()
+        return next(iter(self._rows(sql, *values)), None)
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
 
 
 def read_quarantine(path: Path) -> list[dict[str, Any]]:
@@ -308,6 +318,25 @@ def read_quarantine(path: Path) -> list[dict[str, Any]]:
         raise StorageError(
             f"{path}: {error}", place=str(path), expected="the data_dir of an edge that has run"
         ) from error
+
+
+def _excerpt(payload: bytes) -> str:
+    """The beginning of a refused payload, without contact details."""
+    try:
+        document = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if b"contact" in payload:
+            return "(not kept: not JSON, and may hold contact details)"
+    else:
+        data = document.get("data") if isinstance(document, dict) else None
+        if isinstance(data, dict) and "contact" in data:
+            data["contact"] = "(not kept)"
+            payload = msgspec.json.encode(document)
+    return payload[:EXCERPT_BYTES_MAX].decode(errors="replace")
+
+
+def _masked(text: str) -> str:
+    return _DIGITS.sub("#######", text)
 
 
 def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:

@@ -1,44 +1,21 @@
 """Pick tasks at this edge's own nodes, and what the warehouses report about them."""
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
-from edge.records import Decision, Send, Task, TaskState
+from edge.records import Decision, Send, Task
 from edge.state import State
 from shared.envelope import Event, encode_event
 from shared.errors import InvalidDataError, TopicMismatchError, UnknownTaskError, WrongStateError
 from shared.events import (
-    PackageDelivered,
-    PackagePacked,
     PackageShipped,
-    PickAccepted,
-    PickCompleted,
-    PickRejected,
     PickReport,
     PickRequested,
     PickShort,
 )
 from shared.parts import PlannedLine
-
-_ORDER: Final[tuple[TaskState, ...]] = (
-    "issued", "accepted", "completed", "packed", "shipped", "delivered",
-)  # fmt: skip
-
-_LEADS_TO: Final[dict[type[PickReport], TaskState]] = {
-    PickAccepted: "accepted",
-    PickCompleted: "completed",
-    PackagePacked: "packed",
-    PackageShipped: "shipped",
-    PackageDelivered: "delivered",
-}
-"""A report may skip steps that the warehouse does not report, but never go back."""
-
-_FAILS_IN: Final[dict[type[PickReport], tuple[TaskState, ...]]] = {
-    PickShort: ("issued", "accepted"),
-    PickRejected: ("issued", "accepted"),
-}
+from shared.tasks import after
 
 
 def take(decision: Decision, request: PickRequested, event: Event) -> None:
@@ -97,43 +74,38 @@ def report(
             expected=f"the report on {request.node_id}'s own topic",
         )
     told = msgspec.structs.replace(told, node_id=request.node_id, home_edge_id=request.home_edge_id)
-    if isinstance(told, PickShort | PickRejected):
-        return _fail(state, decision, event, told, task, now_ms), told
-    reached = _LEADS_TO[type(told)]
-    if task.state not in _ORDER or _ORDER.index(reached) <= _ORDER.index(task.state):
+    reached = after(told.kind, task.state)
+    if reached is None:
         raise _wrong_state(task, told.kind)
+    lines = task.lines
     if isinstance(told, PackageShipped):
         told = msgspec.structs.replace(told, lines=task.lines)
-    decision.tasks.append(msgspec.structs.replace(task, state=reached))
-    return _log(state, decision, event, told, task, now_ms), told
+    elif isinstance(told, PickShort):
+        lines = _rest(task, told)
+        reached = reached if lines else "rejected"
+    decision.tasks.append(msgspec.structs.replace(task, state=reached, lines=lines))
+    logged = state.journal.report(
+        decision, event, told, now_ms, cause=task.event_id, order_id=request.order_id
+    )
+    return logged, told
 
 
-def _fail(
-    state: State,
-    decision: Decision,
-    event: Event,
-    told: PickShort | PickRejected,
-    task: Task,
-    now_ms: int,
-) -> Event:
-    if task.state not in _FAILS_IN[type(told)]:
-        raise _wrong_state(task, told.kind)
-    if isinstance(told, PickShort):
-        has = {line.line: line for line in task.lines}
-        for number, line in enumerate(told.missing):
-            known = has.pop(line.line, None)
-            if known is None or known.sku != line.sku or line.quantity > known.quantity:
-                raise InvalidDataError(
-                    f"the task has no {line.quantity} units of {line.sku!r} on line {line.line}",
-                    place=f"$.data.missing[{number}]",
-                    expected="lines of the task, once each, at most their quantities",
-                )
-        rest = subtract(task.lines, {x.line: x.quantity for x in told.missing})
-        state_after: TaskState = task.state if rest else "rejected"
-    else:
-        rest, state_after = [], "rejected"
-    decision.tasks.append(msgspec.structs.replace(task, state=state_after, lines=rest))
-    return _log(state, decision, event, told, task, now_ms)
+def _rest(task: Task, told: PickShort) -> list[PlannedLine]:
+    """What a short pick leaves of the task.
+
+    Raises:
+        InvalidDataError: more is missing than the task has.
+    """
+    has = {line.line: line for line in task.lines}
+    for number, line in enumerate(told.missing):
+        known = has.pop(line.line, None)
+        if known is None or known.sku != line.sku or line.quantity > known.quantity:
+            raise InvalidDataError(
+                f"the task has no {line.quantity} units of {line.sku!r} on line {line.line}",
+                place=f"$.data.missing[{number}]",
+                expected="lines of the task, once each, at most their quantities",
+            )
+    return subtract(task.lines, {line.line: line.quantity for line in told.missing})
 
 
 def subtract(lines: Iterable[PlannedLine], taken: dict[int, int]) -> list[PlannedLine]:
@@ -143,14 +115,6 @@ def subtract(lines: Iterable[PlannedLine], taken: dict[int, int]) -> list[Planne
         for line in lines
         if (rest := line.quantity - taken.get(line.line, 0)) > 0
     ]
-
-
-def _log(
-    state: State, decision: Decision, event: Event, told: PickReport, task: Task, now_ms: int
-) -> Event:
-    return state.journal.report(
-        decision, event, told, now_ms, cause=task.event_id, order_id=task.request.order_id
-    )
 
 
 def _wrong_state(task: Task, kind: str) -> WrongStateError:

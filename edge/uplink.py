@@ -8,6 +8,7 @@ nothing on the local network ever waits for it.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from edge.records import Peer
 from edge.store import Store
 from shared.ending import end
 from shared.envelope import Event, decode_data, decode_event, encode_batch
-from shared.errors import PointsmanError, StaleStoreError, TopicMismatchError
+from shared.errors import ConfigError, PointsmanError, StaleStoreError, TopicMismatchError
 from shared.events import Data
 from shared.frames import (
     Ack,
@@ -33,7 +34,7 @@ from shared.frames import (
     encode_frame,
     parse_feed_kind,
 )
-from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from shared.limits import BATCH_EVENTS_MAX
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS
 from shared.network import Network
 from shared.settings import Broker
@@ -61,7 +62,16 @@ HELLO_S: Final = 5.0
 SILENCE_S: Final = 3.0
 """Without an ack for so long, what is on its way counts as lost."""
 
+SEND_BYTES_MAX: Final = 64 * 1024
+"""Of one batch: a third of a second at 1.5 Mbit/s. A single larger event goes alone."""
+
 PEERS_MAX: Final = 1_000
+PEERS_AT_ONCE: Final = 50
+"""Of the fast way, so that the certain one gets its turn."""
+
+REFUSED: Final = 128
+"""SUBACK codes from here on are refusals."""
+
 INBOX_ITEMS_MAX: Final = 1_000
 
 log = structlog.get_logger()
@@ -139,7 +149,7 @@ class Uplink:
                 async with self._client() as client:
                     backoff_s = BACKOFF_S_MIN
                     await self._converse(client)
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, ConfigError) as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     return  # Leaving failed as well; it must not hide that we were told to stop.
@@ -167,30 +177,37 @@ class Uplink:
         mine = [down(self._edge_id, ACK), down(self._edge_id, CONTACTS)]
         mine.append(down(self._edge_id, f"{FEED}/#"))
         tasks = f"{ROOT}/+/up/{TASKS}/{self._edge_id}"
-        await client.subscribe([(topic, QOS) for topic in (*mine, tasks)])
+        granted = await client.subscribe([(topic, QOS) for topic in (*mine, tasks)])
+        if any((code if isinstance(code, int) else code.value) >= REFUSED for code in granted):
+            raise ConfigError(
+                "central's broker does not let this edge read its topics",
+                place="wan",
+                expected=f"an access list like deploy/mosquitto/central.acl for {self._edge_id}",
+            )
         log.info("wan_connected", broker=self._broker.host)
         self._acked = None  # Nothing is sent before central has said what it has.
         self._greet = True
+        # Side by side: a publish that waits on a dead line must not hide that it is dead.
         listener = asyncio.create_task(self._listen(client))
+        speaker = asyncio.create_task(self._keep_speaking(client))
         try:
-            while not listener.done():
-                self._wake.clear()
-                await self._speak(client)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        await self._wake.wait()
+            done, _ = await asyncio.wait({listener, speaker}, return_when="FIRST_COMPLETED")
         finally:
-            failed = listener.done()
-            await end(listener)
-            if failed:
-                listener.result()
+            await end(listener, speaker)
+        for task in done:
+            task.result()
 
     async def _listen(self, client: aiomqtt.Client) -> None:
-        try:
-            async for message in client.messages:
-                self._take(str(message.topic), bytes(message.payload))
-        finally:
-            self._wake.set()
+        async for message in client.messages:
+            self._take(str(message.topic), bytes(message.payload))
+
+    async def _keep_speaking(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._wake.clear()
+            await self._speak(client)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._wake.wait()
 
     def _take(self, topic: str, payload: bytes) -> None:
         """One message from central or a peer; a malformed one is named and skipped."""
@@ -219,17 +236,20 @@ class Uplink:
 
     def _take_feed(self, topic: str, kind: str, payload: bytes) -> None:
         number, name = parse_feed_kind(kind)
-        item: Network | Grant | tuple[Event, Data]
+        item: Network | Grant | tuple[Event, Data] | PointsmanError
         if number <= self._applied():
             self.greet()  # Central does not know yet that this was applied.
             return
-        if name == "network":
-            item = decode_bulk(payload, Network)
-        elif name == "grant":
-            item = decode_bulk(payload, Grant)
-        else:
-            event = decode_event(payload)
-            item = (event, decode_data(event))
+        try:
+            if name == "network":
+                item = decode_bulk(payload, Network)
+            elif name == "grant":
+                item = decode_bulk(payload, Grant)
+            else:
+                event = decode_event(payload)
+                item = (event, decode_data(event))
+        except PointsmanError as error:
+            item = error  # Skipped in its turn, so that it does not hold up those behind it.
         self._deliver(topic, payload, FromFeed(number, item))
 
     def _deliver(
@@ -250,8 +270,7 @@ class Uplink:
             raise StaleStoreError(
                 f"central has this edge's log through {ack.sequence}, the store ends at {last}",
                 place="store",
-                expected="the newest data_dir of this edge: a restored backup or a copy would "
-                "sell again what was sold; ask the operator for a new epoch",
+                expected="the newest data folder of this edge",
             )
         if self._acked is None:
             self._sent = ack.sequence
@@ -267,10 +286,13 @@ class Uplink:
             self._greet, self._greeted_s = False, now_s
             hello = Hello(epoch=self._epoch, sequence=self._store.durable, feed=self._applied())
             await client.publish(up(self._edge_id, HELLO), encode_frame(hello), QOS)
-        while self._peers:
-            peer = self._peers.popleft()
-            topic = up(self._edge_id, f"{TASKS}/{peer.edge_id}")
-            await client.publish(topic, peer.payload, QOS)
+        peers = [self._peers.popleft() for _ in range(min(len(self._peers), PEERS_AT_ONCE))]
+        await asyncio.gather(
+            *(
+                client.publish(up(self._edge_id, f"{TASKS}/{x.edge_id}"), x.payload, QOS)
+                for x in peers
+            )
+        )
         if self._acked is None:
             return
         await self._send_log(client)
@@ -291,15 +313,15 @@ class Uplink:
             await self._idle()
             rows = self._store.log_after(self._sent, BATCH_EVENTS_MAX)
             batch: list[bytes] = []
-            size = 0
+            size = 1
             for _, event in rows:
                 size += len(event) + 1
-                if batch and size > BATCH_BYTES_MAX:
+                if batch and size > SEND_BYTES_MAX:
                     break
                 batch.append(event)
             if not batch:
                 return
-            if self._sent == self._acked:
-                self._progress_s = time.monotonic()  # The wait for an ack begins here.
-            await client.publish(up(self._edge_id, LOG), encode_batch(batch), QOS)
+            # However slow the line is: if it breaks, the listener ends this.
+            await client.publish(up(self._edge_id, LOG), encode_batch(batch), QOS, timeout=math.inf)
+            self._progress_s = time.monotonic()  # The broker has it: now central may answer.
             self._sent = rows[len(batch) - 1][0]

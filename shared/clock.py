@@ -83,8 +83,8 @@ class HybridClock:
 
 
 def to_datetime(ms: int) -> datetime:
-    """Milliseconds since 1970 as an aware UTC datetime."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    """Milliseconds since 1970 as an aware UTC datetime; the year 9999 is the last one."""
+    return datetime.fromtimestamp(min(ms, _MS_MAX) / 1000, UTC)
 
 
 def to_ms(moment: datetime) -> int:

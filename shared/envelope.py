@@ -69,7 +69,16 @@ class Event(Struct, frozen=True, omit_defaults=True, kw_only=True):
         Annotated[Attribute, Meta(description="Id of the event that caused this.")] | None
     ) = None
     correlationid: Annotated[Attribute, Meta(description="The order.")] | None = None
-    traceparent: Annotated[Attribute, Meta(description="W3C trace context.")] | None = None
+    traceparent: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+                description="W3C trace context.",
+            ),
+        ]
+        | None
+    ) = None
 
     def number(self) -> int:
         """The position in the edge's log.

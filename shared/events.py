@@ -85,7 +85,9 @@ class RoutePlanned(Data, frozen=True):
 
     plan: Plan | None = None
     order_id: Annotated[Reference, Meta(description="Set: its units are committed.")] | None = None
-    parked: Annotated[Shortages, Meta(description="Lines outside the plan.")] = []
+    parked: Annotated[
+        Shortages, Meta(description="Lines outside the plan; of an order, all that wait now.")
+    ] = []
     released: Annotated[Cells, Meta(description="Units given back to the edge's share.")] = []
 
 
@@ -110,7 +112,7 @@ class OrderParked(Data, frozen=True):
     kind: ClassVar[str] = "order.parked"
 
     order_id: Reference
-    parked: Annotated[Shortages, Meta(min_length=1)]
+    parked: Annotated[Shortages, Meta(min_length=1, description="All lines that wait now.")]
     released: Annotated[Cells, Meta(description="Units given back to the edge's share.")] = []
 
 
@@ -128,6 +130,10 @@ class OrderCancelled(Data, frozen=True):
         list[Reference], Meta(max_length=PACKAGES_MAX, description="By the edge: tasks to drop.")
     ] = []
     released: Annotated[Cells, Meta(description="By the edge: units back in its share.")] = []
+    parked: Annotated[Shortages, Meta(description="By the edge: what still waits.")] = []
+    nothing_left: Annotated[
+        bool, Meta(description="By the edge: the order holds nothing any more.")
+    ] = False
     unparked: Annotated[
         list[PlannedLine], Meta(max_length=LINES_MAX, description="By the edge: no longer waiting.")
     ] = []
@@ -265,6 +271,7 @@ class StockMoved(Data, frozen=True):
     to_node_id: Annotated[Name, Meta(description="To.")]
     lines: Annotated[list[StockLine], Meta(min_length=1, max_length=LINES_MAX)]
     expected_at: Annotated[Moment, Meta(description="Expected arrival.")] | None = None
+    from_share: Annotated[Cells, Meta(description="By the edge: units out of its own share.")] = []
 
 
 def type_of(data: Data | type[Data]) -> str:

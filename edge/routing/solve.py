@@ -7,7 +7,7 @@ import numpy as np
 from edge.routing import large, subset
 from edge.routing.problem import Infeasible, Problem, Solution
 
-work_max_default = 30_000_000
+work_max_default = 50_000_000
 """Work budget for large orders: elementary steps, half a nanosecond to one each."""
 
 
@@ -51,21 +51,7 @@ def solve_subset(problem: Problem) -> Solution | Infeasible:
 
 def solve_large(problem: Problem, work_max: int = work_max_default) -> Solution | Infeasible:
     """Solve a problem of any size by branch and bound within the work budget."""
-    cost, bound, package, option = large.large_plan(
-        problem.weight_g,
-        problem.can,
-        problem.assign,
-        problem.fixed,
-        problem.tariff,
-        problem.step_g,
-        problem.step_price,
-        problem.split_cost,
-        problem.packages_max,
-        work_max,
-    )
-    if cost < 0:
-        return Infeasible(proved=bound < 0, method="large")
-    return Solution(package, option, cost, bound, optimal=bound == cost, method="large")
+    return large.large_plan(problem, work_max)
 
 
 def warm() -> None:

@@ -14,6 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from edge.routing import solve
 from edge.routing.problem import Problem
+from tests.oracle.problems import carrier_problem
 from tests.oracle.subset_oracle import best_plan
 
 
@@ -61,6 +62,14 @@ def test_five_groups_beside_numpy(benchmark: BenchmarkFixture, solver: object) -
 @pytest.mark.parametrize("solver", [assignment_sums, solve.solve])
 def test_ten_groups_beside_numpy(benchmark: BenchmarkFixture, solver: object) -> None:
     assert benchmark(solver, problem_of(10, 400)) is not None
+
+
+@pytest.mark.benchmark(group="orders as networks have them")
+@pytest.mark.parametrize("groups, bids", [(10, False), (24, False), (24, True), (100, True)])
+def test_orders_beside_the_exact_kernel(
+    benchmark: BenchmarkFixture, groups: int, bids: bool
+) -> None:
+    assert benchmark(solve.solve, carrier_problem(1, groups, stocked=0.8, bids=bids)) is not None
 
 
 @pytest.mark.benchmark(group="large orders")

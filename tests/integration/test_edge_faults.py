@@ -9,6 +9,7 @@ import pytest
 
 from edge import daemon, gateway
 from edge.commands import FromDevice
+from edge.engine import Engine
 from edge.store import FILE_NAME, Store, read_quarantine
 from shared.errors import ConfigError, StorageError
 from shared.events import PickAccepted
@@ -58,14 +59,14 @@ async def test_a_fault_of_ours_at_one_input_is_quarantined_and_the_next_is_serve
         device(embedded, "till-1") as till,
     ):
         await centre.stock(sku_1=5)
-        handle = daemon.Engine.handle
+        handle = Engine.handle
 
         def faulty(self: Any, command: Any, now_ms: int) -> Any:
             if isinstance(command, FromDevice) and command.event.id == "bad":
                 raise ZeroDivisionError("planted")
             return handle(self, command, now_ms)
 
-        monkeypatch.setattr(daemon.Engine, "handle", faulty)
+        monkeypatch.setattr(Engine, "handle", faulty)
         kind, _, told = await till.ask(device_event("till-1", "bad", payment("sku-1")))
         assert (kind, told.code) == ("input.rejected", "internal")
         kind, _, _ = await till.ask(device_event("till-1", "good", payment("sku-1")))

@@ -34,20 +34,35 @@ FORBIDDEN = {
     "central": {"edge", "deploy"},
 }
 
-KERNELS = ("edge/routing/subset.py", "edge/routing/large.py")
-KERNELS_IMPORT = {"numpy", "numpy.typing", "numba", "edge.routing.problem"}
+KERNEL_ROOMS = (
+    "chosen", "improve", "placing", "relaxation", "root", "search", "sites", "subset", "tolls",
+)  # fmt: skip
+KERNELS = tuple(f"edge/routing/{room}.py" for room in KERNEL_ROOMS)
+KERNELS_IMPORT = {"numpy", "numpy.typing", "numba", "edge.routing.kernel", "edge.routing.problem"}
+KERNELS_IMPORT |= {f"edge.routing.{room}" for room in KERNEL_ROOMS}
 KERNELS_IMPORT |= {"__future__", "collections.abc", "typing"}  # for annotations
 
 # Time, ids and randomness are passed in here, so that a simulator can repeat everything.
 PURE = (
+    "edge/burst.py",
+    "edge/commands.py",
     "edge/engine.py",
+    "edge/intake.py",
+    "edge/journal.py",
     "edge/orders.py",
+    "edge/records.py",
+    "edge/state.py",
+    "edge/tasks.py",
     "edge/stock.py",
     "edge/network.py",
     "edge/routing/**/*.py",
     "central/accounts.py",
     "central/escrow.py",
+    "central/desk.py",
+    "central/feed.py",
     "central/hub.py",
+    "central/stream.py",
+    "central/territory.py",
 )
 UNREPEATABLE_MODULES = {"time", "random", "secrets"}
 UNREPEATABLE_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "urandom", "default_rng"}

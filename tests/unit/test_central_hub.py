@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from central.desk import Desk, Order
-from central.hub import ORDER_STEPS, TASK_STEPS, apply, mentions, order_state
+from central.hub import ORDER_STEPS, apply, mentions, order_state
 from shared.envelope import make_event
 from shared.events import (
     OrderCancelled,
@@ -21,6 +21,7 @@ from shared.events import (
     RouteRequested,
 )
 from shared.parts import Contact, PlannedLine
+from shared.tasks import STEPS
 from tests.central_scene import NOW, accepted, plan, received, requested, shortage
 
 TASK = "o.0.0"
@@ -96,7 +97,7 @@ def test_an_order_waits_in_part_or_as_a_whole():
 def test_a_later_plan_ends_the_waiting():
     desk, codes = told(
         accepted("o", None, quantity=3, parked=3),
-        RoutePlanned(order_id="o", plan=plan("dc", "A", 1), parked=[]),
+        RoutePlanned(order_id="o", plan=plan("dc", "A", 1), parked=shortage("A", 2)),
     )
     assert desk.waiting["o", 0].units == 2
     assert desk.orders["o"].state == "part_parked"
@@ -112,8 +113,12 @@ def test_a_line_that_parks_again_lacks_everything_again():
     desk, _ = told(accepted("o", None, quantity=3, parked=3))
     desk.waiting["o", 0].granted = 3
     assert desk.waiting["o", 0].lacking() == 0
-    desk.park("e1", "o", shortage("A", 3))
+    desk.park("e1", "o", shortage("A", 3), anew=False)
+    assert desk.waiting["o", 0].lacking() == 0
+    desk.park("e1", "o", shortage("A", 3), anew=True)
     assert desk.waiting["o", 0].lacking() == 3
+    desk.park("e1", "o", [], anew=False)
+    assert desk.waiting == {}
 
 
 def test_a_short_pick_that_finds_nothing_leaves_the_order_to_be_planned_again():
@@ -141,7 +146,7 @@ def test_a_rejected_task_is_over():
 
 
 def test_a_cancelled_order_stays_cancelled_and_says_if_something_still_happens():
-    cancelled = OrderCancelled(order_id="o")
+    cancelled = OrderCancelled(order_id="o", nothing_left=True)
     desk, codes = told(LIFE[0][0], cancelled)
     assert (desk.orders["o"].state, codes) == ("cancelled", [])
     desk, codes = told(LIFE[0][0], LIFE[1][0], cancelled, report(PackageShipped))
@@ -149,7 +154,7 @@ def test_a_cancelled_order_stays_cancelled_and_says_if_something_still_happens()
 
 
 def test_a_cancellation_of_some_units_or_one_that_is_too_late_cancels_no_order():
-    some = OrderCancelled(order_id="o", lines=missing(1), unparked=missing(1))
+    some = OrderCancelled(order_id="o", lines=missing(1), parked=shortage("A", 1))
     desk, _ = told(accepted("o", None, quantity=2, parked=2), some)
     assert (desk.waiting["o", 0].units, desk.orders["o"].cancelled) == (1, False)
     late = OrderCancelled(order_id="o", too_late=missing(2))
@@ -169,7 +174,7 @@ def test_what_does_not_fit_is_noted_and_changes_nothing():
 
 def test_contact_details_in_a_log_are_noticed():
     order = accepted("o", None, parked=1)
-    payment = msgspec.structs.replace(order.payment, contact=Contact(name="Li"))
+    payment = msgspec.structs.replace(order.payment, contact=Contact(name="Customer 1"))
     assert told(msgspec.structs.replace(order, payment=payment))[1] == ["contact_in_log"]
 
 
@@ -191,8 +196,8 @@ def test_every_state_but_cancelled_leads_somewhere(state):
 
 def test_the_tables_are_closed():
     assert set().union(*ORDER_STEPS.values()) <= set(ORDER_STEPS)
-    reached = {to for to, _ in TASK_STEPS.values()} | {"issued"}
-    assert set().union(*(found for _, found in TASK_STEPS.values())) <= reached
+    reached = {to for _, to in STEPS.values() if to} | {"issued"}
+    assert set().union(*(found for found, _ in STEPS.values())) <= reached
 
 
 def test_an_order_of_which_nothing_is_known_is_accepted():

@@ -1,0 +1,33 @@
+"""The life of a pick task: which report fits which state. One table for edge and central.
+
+A report may skip steps that a warehouse does not tell apart, but never go back; goods are
+delivered only after they have left. A short pick is a count, not a state.
+"""
+
+from typing import Final, Literal
+
+TaskState = Literal[
+    "issued", "accepted", "completed", "packed", "shipped", "delivered", "rejected", "withdrawn"
+]
+
+_OPEN: Final[frozenset[TaskState]] = frozenset({"issued", "accepted"})
+_BEFORE_SHIPPED: Final[frozenset[TaskState]] = frozenset(
+    {"issued", "accepted", "completed", "packed"}
+)
+
+STEPS: Final[dict[str, tuple[frozenset[TaskState], TaskState | None]]] = {
+    "pick.accepted": (frozenset({"issued"}), "accepted"),
+    "pick.short": (_OPEN, None),
+    "pick.rejected": (_OPEN, "rejected"),
+    "pick.completed": (_OPEN, "completed"),
+    "package.packed": (_OPEN | {"completed"}, "packed"),
+    "package.shipped": (_BEFORE_SHIPPED, "shipped"),
+    "package.delivered": (frozenset({"shipped"}), "delivered"),
+}
+"""Report to the states that it may find, and the state that it leads to (None: it stays)."""
+
+
+def after(kind: str, state: TaskState) -> TaskState | None:
+    """The state after a report of `kind`; None: the report does not fit."""
+    found, leads_to = STEPS[kind]
+    return (leads_to or state) if state in found else None
