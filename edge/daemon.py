@@ -52,7 +52,7 @@ class Daemon:
         owner = self._store.meta("edge_id", config.edge_id)
         if owner != config.edge_id:
             raise ConfigError(
-                f"the store is edge {owner!r}'s, the configuration says {config.edge_id!r}",
+                f"the store is that of edge {owner!r}, the configuration says {config.edge_id!r}",
                 place=str(config.data_dir),
                 expected="the edge's own data folder: its log and its shares belong to it alone",
             )

@@ -31,6 +31,7 @@ from shared.events import (
     PickCompleted,
     PickRejected,
     PickShort,
+    StockMoved,
     StockReceived,
 )
 from shared.frames import (
@@ -219,7 +220,13 @@ def act(company: Company, data: st.DataObject, step: int) -> None:
         nodes = {"edge-1": ["dc-south", "store-1"], "edge-2": ["dc-north"]}[name]
         node = data.draw(st.sampled_from(nodes))
         sku, units = data.draw(st.sampled_from(SKUS)), data.draw(st.integers(1, 12))
-        shop.tell(node, StockReceived(node_id=node, lines=[StockLine(sku=sku, quantity=units)]))
+        moved = [StockLine(sku=sku, quantity=units)]
+        if data.draw(st.integers(0, 4)):
+            shop.tell(node, StockReceived(node_id=node, lines=moved))
+        elif (held := shop.share(node, sku)) > 0:
+            # No more than the edge may still promise: central can't call shares back yet.
+            moved = [StockLine(sku=sku, quantity=min(held, units))]
+            shop.tell(node, StockMoved(node_id=node, to_node_id="dc-south", lines=moved))
     elif what == "pay" and shop.engine.state.ready:
         chosen = data.draw(st.lists(st.sampled_from(SKUS), min_size=1, max_size=3))
         kind = data.draw(st.sampled_from(["delivery", "delivery", "carry_out", "pick_up"]))

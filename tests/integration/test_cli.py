@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from edge.store import Store
+from shared.errors import NotJsonError
 from tests.brokers import Broker
 from tests.shop import network
 from tests.site import central, running_edge
@@ -112,6 +114,17 @@ def test_the_daemons_say_that_they_are_ready_feed_the_network_and_stop_in_good_o
     verified = run.invoke(app, ["central", "verify", "-c", centre])
     assert verified.exit_code == 0, verified.output
     assert "every chain is whole" in verified.output
+
+
+def test_hostile_text_reaches_the_terminal_as_text(tmp_path: Path) -> None:
+    store = Store(tmp_path / "edge.db")
+    store.quarantine("a/[/nope]/\x1b[31m", b"x", NotJsonError("[bold]\x1b[2J"), "2025-01-01")
+    store.commit()
+    config = written(tmp_path, "edge.toml", 'edge_id = "edge-1"\ndata_dir = "."\n')
+    listed = run.invoke(app, ["edge", "quarantine", "-c", config], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0, listed.output
+    assert "[/nope]" in listed.output
+    assert "\x1b[31m" not in listed.output
 
 
 def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from edge import daemon, gateway
 from edge.commands import FromDevice
 from edge.engine import Engine
 from edge.store import FILE_NAME, Store, read_quarantine
-from shared.errors import ConfigError, StorageError
+from shared.errors import ConfigError, StaleStoreError, StorageError
 from shared.events import PickAccepted
+from shared.frames import Ack, Grant, encode_bulk, encode_frame
 from shared.lock import locked
+from shared.parts import CellUnits
+from shared.topics import down
 from tests.brokers import Broker
 from tests.shop import device_event, payment, question
-from tests.site import central, device, running_edge
+from tests.site import central, client, device, running_edge
 
 
 async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_itself(
@@ -73,6 +77,50 @@ async def test_a_fault_of_ours_at_one_input_is_quarantined_and_the_next_is_serve
         assert kind == "order.accepted"
     rows = read_quarantine(tmp_path / "edge" / FILE_NAME)
     assert [row["code"] for row in rows] == ["internal"]
+
+
+async def test_questions_are_answered_while_the_disk_syncs_and_a_full_intake_says_so(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "INTAKE_MESSAGES_MAX", 3)
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=50)
+        syncing, synced = threading.Event(), threading.Event()
+        commit = Store.commit
+
+        def slow(self: Store) -> None:
+            syncing.set()
+            assert synced.wait(30)
+            commit(self)
+
+        monkeypatch.setattr(Store, "commit", slow)
+        paid = [device_event("till-1", f"p{n}", payment("sku-1")) for n in range(8)]
+        await till.publish(paid[0])
+        assert await asyncio.to_thread(syncing.wait, 10)
+        for number in range(5):
+            question_event = device_event("till-1", f"q{number}", question("sku-1"))
+            kind, answered, _ = await till.ask(question_event)
+            assert (kind, answered.causationid) == ("route.planned", f"q{number}")
+        refused = []
+        for event in paid[1:]:
+            await till.publish(event)
+        for _ in range(4):  # Three wait, the rest is told at once, while the disk still syncs.
+            kind, answered, told = await till.answer()
+            assert (kind, told.code) == ("input.rejected", "overloaded")
+            assert told.retry_after_ms > 0
+            refused.append(answered.causationid)
+        assert refused == ["p4", "p5", "p6", "p7"]
+        synced.set()
+        accepted = [(await till.answer())[1].causationid for _ in range(4)]
+        assert accepted == ["p0", "p1", "p2", "p3"]
+        for event in paid[4:]:
+            kind, _, _ = await till.ask(event)
+            assert kind == "order.accepted"
+        await centre.until(lambda: len(centre.events) == 16)
 
 
 async def test_more_than_fits_is_answered_with_overloaded(
@@ -172,3 +220,45 @@ async def test_a_folder_that_cannot_be_used_or_is_in_use_is_told(tmp_path: Path)
         await daemon.serve(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "file" / "data"))
     with locked(tmp_path / "data"), pytest.raises(ConfigError, match="another daemon runs"):
         await daemon.serve(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "data"))
+
+
+async def test_a_folder_belongs_to_one_edge(embedded: Broker, wan: Broker, tmp_path: Path) -> None:
+    async with running_edge(embedded, wan, tmp_path):
+        pass
+    with pytest.raises(ConfigError, match="the store is that of edge 'edge-1'"):
+        daemon.Daemon(daemon.Config(edge_id="edge-x", data_dir=tmp_path / "edge"))
+
+
+async def test_a_stale_store_stays_out_of_service(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    async with (
+        asyncio.timeout(30),
+        client(wan, "central", "pointsman/v1/+/up/#") as connected,
+        running_edge(embedded, wan, tmp_path) as running,
+    ):
+        await anext(connected.messages)
+        ahead = encode_frame(Ack(epoch=1, sequence=7))
+        await connected.publish(down("edge-1", "ack"), ahead, 1)
+        with pytest.raises(StaleStoreError):
+            await asyncio.shield(running)
+    with pytest.raises(StaleStoreError, match="through 7"):
+        daemon.Daemon(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "edge"))
+
+
+async def test_a_bad_feed_item_is_skipped_and_the_next_one_taken(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    async with (
+        central(wan) as centre,
+        running_edge(embedded, wan, tmp_path),
+        device(embedded, "till-1") as till,
+    ):
+        await centre.stock(sku_1=1)
+        await centre.feed(3, "grant", b"\xc1 not a grant")
+        await centre.feed(4, "event", b"not an event")
+        cells = [CellUnits(node_id="dc-south", sku="sku-2", quantity=1)]
+        await centre.feed(5, "grant", encode_bulk(Grant(cells=cells)))
+        await centre.until(lambda: centre.hellos[-1].feed == 5)
+        _, _, accepted = await till.ask(device_event("till-1", "p1", payment("sku-2")))
+        assert accepted.plan is not None

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.commands import FromDevice
 from shared.clock import to_datetime
+from shared.envelope import decode_data
 from shared.errors import (
     IdReusedError,
     NoNetworkError,
     PointsmanError,
+    TopicMismatchError,
     UnknownNodeError,
     UnknownSkuError,
 )
@@ -237,6 +240,39 @@ def test_stock_is_reported_for_own_nodes_and_known_goods_only(shop: Shop) -> Non
         shop.tell(
             "dc-south", StockCounted(node_id="dc-south", lines=[CountLine(sku="x", quantity=1)])
         )
+
+
+def test_goods_that_left_can_no_longer_be_promised(shop: Shop) -> None:
+    shop.grant("store-1", sku_1=5)
+    moved = StockMoved(
+        node_id="store-1", to_node_id="dc-south", lines=[StockLine(sku="sku-1", quantity=7)]
+    )
+    shop.tell("store-1", moved)
+    assert shop.share("store-1", "sku-1") == 0
+    told = decode_data(shop.log()[-1])
+    assert isinstance(told, StockMoved)
+    assert [cell.quantity for cell in told.from_share] == [5]
+    shop.tell("till-1", payment("sku-1", fulfilment=Fulfilment(kind="carry_out")))
+    assert accepted(shop).plan is None
+
+
+def test_a_moment_at_the_end_of_time_does_no_harm(shop: Shop) -> None:
+    last = msgspec.json.decode(b'"9999-12-31T23:59:59-12:00"', type=type(to_datetime(0)))
+    moved = StockMoved(
+        node_id="dc-south", to_node_id="store-1", lines=[StockLine(sku="sku-1", quantity=1)],
+        expected_at=last,
+    )  # fmt: skip
+    shop.tell("dc-south", moved)
+    shop.tell("till-1", payment("sku-1"))
+    shop.restart()
+    shop.retry()
+    assert accepted(shop).parked[0].expected_at is not None
+
+
+def test_only_a_node_itself_tells_its_stock(shop: Shop) -> None:
+    received = StockReceived(node_id="dc-south", lines=[StockLine(sku="sku-1", quantity=1)])
+    with pytest.raises(TopicMismatchError):
+        shop.tell("till-1", received)
 
 
 # Invariants.

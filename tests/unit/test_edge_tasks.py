@@ -23,7 +23,7 @@ from shared.events import (
     PickRequested,
     PickShort,
 )
-from shared.parts import PlannedLine
+from shared.parts import Line, PlannedLine
 from tests.shop import Shop, lines, open_shop, payment
 
 
@@ -194,3 +194,55 @@ def test_the_same_cancellation_gets_the_same_answer(picked: Shop) -> None:
     assert answers[0] == answers[1]
     with pytest.raises(UnknownOrderError):
         picked.tell("till-1", OrderCancelled(order_id="no-such-order"))
+
+
+def test_two_shorts_on_one_line_are_one_shortage_and_no_unit_is_lost(picked: Shop) -> None:
+    task = task_of(picked)
+    one = [PlannedLine(line=0, sku="sku-1", quantity=1)]
+    picked.report(PickShort, task.task_id, missing=one)
+    picked.report(PickShort, task.task_id, missing=one)
+    assert [(x.line, x.quantity) for x in picked.last("order.parked").parked] == [(0, 2)]
+    picked.grant("store-1", sku_1=2)
+    picked.retry()
+    assert [(x.line, x.quantity) for x in task_of(picked).lines] == [(0, 2)]
+
+
+def test_goods_are_delivered_only_after_they_have_left(picked: Shop) -> None:
+    task = task_of(picked)
+    with pytest.raises(WrongStateError):
+        picked.report(PackageDelivered, task.task_id)
+    picked.report(PackageShipped, task.task_id)
+    picked.report(PackageDelivered, task.task_id)
+
+
+def test_a_cancellation_counts_only_what_the_order_still_holds(picked: Shop) -> None:
+    order_id = task_of(picked).order_id
+    one = [PlannedLine(line=0, sku="sku-1", quantity=1)]
+    picked.tell("till-1", OrderCancelled(order_id=order_id, lines=one))
+    assert not picked.last("order.cancelled").nothing_left
+    picked.tell("till-1", OrderCancelled(order_id=order_id))
+    outcome = picked.last("order.cancelled")
+    assert (outcome.nothing_left, outcome.too_late) == (True, [])
+    picked.tell("till-1", OrderCancelled(order_id=order_id))
+    assert picked.last("order.cancelled").too_late == []
+    for wrong in (
+        [PlannedLine(line=0, sku="sku-2", quantity=1)],
+        [PlannedLine(line=7, sku="sku-1", quantity=1)],
+        [PlannedLine(line=0, sku="sku-1", quantity=1)],
+    ):
+        with pytest.raises(InvalidDataError):
+            picked.tell("till-1", OrderCancelled(order_id=order_id, lines=wrong))
+
+
+def test_cancelling_what_held_a_group_up_frees_the_rest(shop: Shop) -> None:
+    shop.grant("dc-south", sku_2=1)
+    both = [
+        Line(sku="sku-1", quantity=1, group="gift"),
+        Line(sku="sku-2", quantity=1, group="gift"),
+    ]
+    shop.tell("till-1", payment(lines=both))
+    order_id = accepted(shop).order_id
+    gone = [PlannedLine(line=0, sku="sku-1", quantity=1)]
+    shop.tell("till-1", OrderCancelled(order_id=order_id, lines=gone))
+    shop.retry()
+    assert [x.sku for x in task_of(shop).lines] == ["sku-2"]
