@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.plain import plain
-from shared.errors import PointsmanError
+from shared.errors import PointsmanError, StaleStoreError
 from shared.parts import FulfilmentKind
 
 app = typer.Typer(help="Decide at the edge which node ships what.", no_args_is_help=True)
@@ -30,6 +30,9 @@ central.add_typer(network, name="network")
 app.add_typer(schema, name="schema")
 app.add_typer(pos, name="pos")
 
+STALE_STATUS = 3
+"""Exit status of an edge whose store must not sell; deploy/systemd does not restart it."""
+
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file.")]
 
 
@@ -39,7 +42,7 @@ def fail(error: PointsmanError) -> NoReturn:
     console.print(f"[bold red]{error.code}[/] at", plain(f"{error.place}: {error.detail}"))
     if error.expected:
         console.print(plain(f"expected: {error.expected}"))
-    raise typer.Exit(1)
+    raise typer.Exit(STALE_STATUS if isinstance(error, StaleStoreError) else 1)
 
 
 def run(job: Coroutine[Any, Any, Any]) -> Any:
@@ -209,7 +212,7 @@ def broker(
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the day.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report.")] = None,
-    seconds: Annotated[float, typer.Option(help="Real seconds that the day takes.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Real seconds that the day takes.")] = 50.0,
     data_dir: Annotated[Path | None, typer.Option(help="Keep databases and logs here.")] = None,
 ) -> None:
     """Replay one real trading day: tills, warehouses, three edges, one central."""

@@ -330,6 +330,8 @@ class Dispatcher:
         if decision.network is not None:
             log.info("network_applied", version=decision.network.version)
             keep_apart()
+        if decision.granted:
+            log.info("grant_applied", feed=decision.feed, cells=len(decision.given))
         for send in decision.sends:
             self.gateway.publish(send)
         for peer in decision.peers:

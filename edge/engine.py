@@ -260,6 +260,7 @@ class Engine:
                 decision.network = item
             case Grant(cells=cells):
                 decision.given += cells
+                decision.granted = True
                 decision.orders += _forgiven(state, cells)
             case (event, PickRequested() as request):
                 tasks.take_from_afar(state, decision, event, request)

@@ -177,6 +177,7 @@ class Decision:
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
     feed: int | None = None
+    granted: bool = False
     due: list[str] = field(default_factory=list)
     """Orders that may now be planned further."""
     fault: PointsmanError | None = None

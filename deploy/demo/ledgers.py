@@ -37,10 +37,12 @@ class Central:
         tasks: task id to how often the ledger has it requested.
         shipped: task id to how often the ledger has it shipped.
         shares: edge id to cell to units.
-        text: whether any of the words that were looked for stands in a raw event.
+        found: events that hold the word that was looked for.
+        amiss: exceptions that central noted, and events that it could not read.
     """
 
     events: int = 0
+    amiss: int = 0
     payments: Counter[tuple[str, str]] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
@@ -93,6 +95,9 @@ def read_central(path: Path, word: str = "") -> Central:
             "select edge_id, node_id, sku, units from shares where units <> 0"
         ):
             central.shares.setdefault(edge_id, {})[node_id, sku] = share
+        for table in ("poison", "exceptions"):
+            (rows,) = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
+            central.amiss += rows
     return central
 
 

@@ -145,7 +145,7 @@ def table(report: dict[str, Any]) -> Table:
     found.add_row(
         "P2 conservation",
         f"{_mark(stock['conserved'])} {stock['loaded_units']} units loaded, "
-        f"{stock['shipped_units']} shipped, {stock['broken_units']} broken",
+        f"{stock['shipped_units']} shipped, {stock['broken_units']} damaged",
     )
     found.add_row(
         "P3 never lose, never double",

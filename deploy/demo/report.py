@@ -65,6 +65,7 @@ def count(
             Counter(refusal.code for refusal in (*tills.refusals, *warehouses.refusals))
         ),
         "contacts_in_ledger": central.found,
+        "amiss": central.amiss,
         "events": {
             "ledger": central.events,
             "edge_logs": sum(edge.events for edge in edges.values()),
@@ -91,6 +92,8 @@ def failures(report: dict[str, Any]) -> list[str]:
     orders, stock, tasks = report["orders"], report["stock"], report["tasks"]
     checks = {
         "orders were lost": orders["lost"] > 0,
+        "the ledger has orders that no till knows": orders["unknown"] > 0,
+        "central noted exceptions, or events that it could not read": report["amiss"] > 0,
         "orders are in the ledger twice": orders["duplicated"] > 0,
         "a payment sent twice got two answers": orders["answered_differently"] > 0,
         "payments without an order": orders["sent"] != orders["accepted"],

@@ -268,7 +268,7 @@ async def _run(demo: Demo, once: bool, json_path: Path | None, console: Console)
 def run(
     once: bool,
     json_path: Path | None = None,
-    seconds: float = 60,
+    seconds: float = 50,
     *,
     orders: int | None = None,
     data_dir: Path | None = None,

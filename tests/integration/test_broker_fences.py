@@ -24,7 +24,7 @@ def shipped(name: str, directory: Path, users: list[str]) -> tuple[Path, int]:
     port = free_port()
     directory.mkdir()
     text = (MOSQUITTO_DIR / f"{name}.conf").read_text()
-    text, listeners = re.subn(r"(?m)^listener 1883$", f"listener {port} {HOST}", text)
+    text, listeners = re.subn(r"(?m)^listener 188[34]$", f"listener {port} {HOST}", text)
     assert listeners == 1
     text = text.replace("/etc/pointsman/mosquitto/", f"{directory}/")
     text = text.replace("/var/lib/mosquitto/", f"{directory}/")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli import STALE_STATUS, app
 from edge.store import Store
 from shared.errors import NotJsonError
-from tests.brokers import Broker
+from tests.brokers import Broker, mosquitto_path, running
 from tests.shop import network
 from tests.site import central, running_edge
 
@@ -125,6 +126,62 @@ def test_hostile_text_reaches_the_terminal_as_text(tmp_path: Path) -> None:
     assert listed.exit_code == 0, listed.output
     assert "[/nope]" in listed.output
     assert "\x1b[31m" not in listed.output
+
+
+def sample(name: str, folder: Path, *ports: int) -> str:
+    """A sample configuration as it ships, but for its ports and its folder."""
+    text = (ROOT / "deploy" / "config" / name).read_text()
+    for shipped, port in zip((1883, 1884) if name == "edge.toml" else (1884,), ports, strict=True):
+        assert f"port = {shipped}" in text
+        text = text.replace(f"port = {shipped}", f"port = {port}")
+    text = re.sub(r'data_dir = "/var/lib/([a-z-]+)"', r'data_dir = "\1"', text)
+    return written(folder, name, text)
+
+
+def test_the_shipped_samples_start_and_sell(mosquitto: Broker, wan: Broker, tmp_path: Path) -> None:
+    """The lines of deploy/README.md, on free ports."""
+    wan.stop()
+    with running("mosquitto", tmp_path / "central-broker") as other:
+        centre = sample("central.toml", tmp_path, other.port)
+        edge = sample("edge.toml", tmp_path, mosquitto.port, other.port)
+        one, two = Daemon("central", "run", "-c", centre), Daemon("edge", "run", "-c", edge)
+        try:
+            one.until("ready")
+            two.until("ready")
+            document = str(ROOT / "deploy" / "config" / "network.json")
+            done = run.invoke(app, ["central", "network", "publish", document, "-c", centre])
+            assert done.exit_code == 0, done.output
+            two.until("network_applied")
+            stock = ROOT / "deploy" / "config" / "stock.json"
+            program = mosquitto_path("mosquitto_pub")
+            assert program
+            topic = "pointsman/v1/dc-1/up/stock.received"
+            subprocess.run(
+                [program, "-p", str(mosquitto.port), "-q", "1", "-t", topic, "-f", str(stock)],
+                check=True,
+            )
+            two.until("grant_applied")
+            sold = run.invoke(
+                app, ["pos", "pay", "apple:2", "--store", "store-1", "--to", "23.13,113.26,CN-GD",
+                      "--port", str(mosquitto.port)],
+            )  # fmt: skip
+            assert "dc-1" in sold.output, sold.output
+        finally:
+            assert two.stop() == 0
+            assert one.stop() == 0
+
+
+@pytest.mark.parametrize("unit", ["edge", "central"])
+def test_a_service_unit_starts_a_command_that_exists(unit: str) -> None:
+    text = (ROOT / "deploy" / "systemd" / f"pointsman-{unit}.service").read_text()
+    (command,) = re.findall(r"^ExecStart=/opt/pointsman/bin/pointsman (.*)$", text, re.M)
+    words = command.split()
+    assert words == [unit, "run", "--config", f"/etc/pointsman/{unit}.toml"]
+    told = run.invoke(app, [*words[:2], "--help"])
+    assert told.exit_code == 0
+    assert "--config" in told.output
+    if unit == "edge":
+        assert f"RestartPreventExitStatus={STALE_STATUS}" in text
 
 
 def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:

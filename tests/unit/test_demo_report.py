@@ -23,6 +23,8 @@ create table accounts (
     received integer, adjusted integer
 );
 create table shares (edge_id, node_id, sku, units integer);
+create table poison (detail);
+create table exceptions (detail);
 """
 EDGE_TABLES = """
 create table log (sequence integer primary key, type, event blob);
@@ -69,6 +71,7 @@ class Scene:
         }
         self.shares = {("edge-1", "dc-1", "A"): 4, ("edge-1", "store-1", "A"): 4}
         self.cells = {("dc-1", "A"): 4, ("store-1", "A"): 4}
+        self.exceptions: list[str] = []
 
     def count(self) -> dict[str, Any]:
         central, edge = self.folder / "central.db", self.folder / "edge.db"
@@ -84,6 +87,8 @@ class Scene:
                 "insert into shares values (?, ?, ?, ?)",
                 [(*key, units) for key, units in self.shares.items()],
             )
+            noted = [(detail,) for detail in self.exceptions]
+            database.executemany("insert into exceptions values (?)", noted)
         with closing(sqlite3.connect(edge)) as database, database:
             database.executescript(EDGE_TABLES)
             database.executemany(
@@ -202,6 +207,10 @@ def share_what_central_does_not_know(scene: Scene) -> None:
     scene.cells["dc-1", "A"] += 1
 
 
+def note_an_exception(scene: Scene) -> None:
+    scene.exceptions.append("wrong_state")
+
+
 def answer_late(scene: Scene) -> None:
     scene.tills.receipts[0].quote_ms = 200.5
 
@@ -230,6 +239,7 @@ def refuse(scene: Scene) -> None:
         (book_what_never_came, "units appeared or vanished"),
         (know_nothing_of_a_cell, "units appeared or vanished"),
         (share_what_central_does_not_know, "units appeared or vanished"),
+        (note_an_exception, "central noted exceptions, or events that it could not read"),
         (answer_late, "a route answer took over 200 ms"),
         (leak_a_contact, "contact details stand in the ledger"),
     ],
