@@ -239,5 +239,5 @@ async def test_watching_shows_a_line_for_every_event(
                 )  # fmt: skip
             assert b"till-cli/" in await seen
         finally:
-            watcher.send_signal(signal.SIGINT)
+            watcher.terminate()  # Not SIGINT: a background job's children ignore it.
             await watcher.wait()
