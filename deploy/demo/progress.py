@@ -64,12 +64,12 @@ class Progress:
     def step(self, text: str) -> None:
         """What is going on now."""
         self._step = text
-        self._console.print(f"· {text}", highlight=False)
+        self._console.print(f"· {text}", highlight=False, soft_wrap=True)
 
     def wan(self, text: str) -> None:
         """How the WAN is."""
         self._wan = text
-        self._console.print(f"· WAN {text}", highlight=False)
+        self._console.print(f"· WAN {text}", highlight=False, soft_wrap=True)
 
     def take(self, facts: dict[str, Any]) -> None:
         """What the devices say of themselves."""
@@ -84,7 +84,7 @@ class Progress:
             return
         if time.monotonic() - self._plain_s > _PLAIN_S:
             self._plain_s = time.monotonic()
-            self._console.print(f"  {self._line()}", highlight=False)
+            self._console.print(f"  {self._line()}", highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         facts = self._facts
