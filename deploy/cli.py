@@ -6,9 +6,9 @@ edge needs nothing of central's.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -33,6 +33,9 @@ app.add_typer(pos, name="pos")
 STALE_STATUS = 3
 """Exit status of an edge whose store must not sell; deploy/systemd does not restart it."""
 
+P = TypeVar("P")
+R = TypeVar("R")
+
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file.")]
 
 
@@ -45,12 +48,17 @@ def fail(error: PointsmanError) -> NoReturn:
     raise typer.Exit(STALE_STATUS if isinstance(error, StaleStoreError) else 1)
 
 
-def run(job: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine; an error of ours ends the command with its lesson."""
+def taught(call: Callable[[P], R], value: P) -> R:
+    """Call; an error of ours ends the command with its lesson."""
     try:
-        return asyncio.run(job)
+        return call(value)
     except PointsmanError as error:
         fail(error)
+
+
+def run(job: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine, likewise."""
+    return taught(asyncio.run, job)
 
 
 @edge.command("run")
@@ -60,10 +68,7 @@ def edge_run(config: ConfigOption) -> None:
     from edge.daemon import serve
     from shared.logs import configure
 
-    try:
-        settings = load_config(config)
-    except PointsmanError as error:
-        fail(error)
+    settings = taught(load_config, config)
     configure()
     run(serve(settings))
 
@@ -83,10 +88,7 @@ def edge_quarantine(config: ConfigOption, rows: int = 50) -> None:
     from edge.config import load_config
     from edge.store import FILE_NAME, read_quarantine
 
-    try:
-        found = read_quarantine(load_config(config).data_dir / FILE_NAME)
-    except PointsmanError as error:
-        fail(error)
+    found = taught(read_quarantine, taught(load_config, config).data_dir / FILE_NAME)
     table = Table("last", "times", "topic", "code", "place", "what is wrong", "expected")
     for row in found[:rows]:
         names = ("last_at", "times", "topic", "code", "place", "detail", "expected")
@@ -102,10 +104,7 @@ def central_run(config: ConfigOption) -> None:
     from central.daemon import serve
     from shared.logs import configure
 
-    try:
-        settings = load_config(config)
-    except PointsmanError as error:
-        fail(error)
+    settings = taught(load_config, config)
     configure()
     run(serve(settings))
 
@@ -119,11 +118,9 @@ def network_publish(
     from central.config import load_config
     from central.link import publish_network
 
+    settings = taught(load_config, config)
     try:
-        settings = load_config(config)
         body = document.read_bytes()
-    except PointsmanError as error:
-        fail(error)
     except OSError as error:
         typer.echo(f"{document}: {error}", err=True)
         raise typer.Exit(1) from None
@@ -137,10 +134,7 @@ def central_verify(config: ConfigOption) -> None:
     from central.config import load_config
     from central.ledger import verify_file
 
-    try:
-        verdict = verify_file(load_config(config).data_dir)
-    except PointsmanError as error:
-        fail(error)
+    verdict = taught(verify_file, taught(load_config, config).data_dir)
     typer.echo(str(verdict))
     if verdict.position is not None:
         raise typer.Exit(1)

@@ -9,7 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from shared.errors import InvalidDataError, InvalidEnvelopeError, NotJsonError, UnknownTypeError
+from shared.errors import (
+    InvalidDataError,
+    InvalidEnvelopeError,
+    NotJsonError,
+    UnknownTypeError,
+    split_error,
+)
 from shared.events import BY_TYPE, Data, type_of
 from shared.limits import BATCH_EVENTS_MAX, SEQUENCE_MAX
 
@@ -99,15 +105,6 @@ _data_decoders: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(kind) for name, kind in BY_TYPE.items()
 }
 _encoder = msgspec.json.Encoder()
-
-
-def split_error(error: msgspec.ValidationError, root: str = "$") -> tuple[str, str]:
-    """What msgspec says, apart from where: ("Expected `int`, got `str`", "$.lines[0].sku")."""
-    text, _, path = str(error).partition(" - at `")
-    place = path.rstrip("`") or "$"
-    if place.startswith("key "):  # "key in `$.map": the fault is in a key
-        place = place.partition("`")[2] or "$"
-    return text, root + place.removeprefix("$")
 
 
 def decode_event(payload: bytes | Raw) -> Event:

@@ -149,3 +149,12 @@ class ConfigError(PointsmanError):
     """A configuration file is missing or wrong."""
 
     code = "config"
+
+
+def split_error(error: Exception, root: str = "$") -> tuple[str, str]:
+    """What msgspec says, apart from where: ("Expected `int`, got `str`", "$.lines[0].sku")."""
+    text, _, path = str(error).partition(" - at `")
+    place = path.rstrip("`") or "$"
+    if place.startswith("key "):  # "key in `$.map": the fault is in a key
+        place = place.partition("`")[2] or "$"
+    return text, root + place.removeprefix("$")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from shared.errors import InvalidDataError, NotJsonError
+from shared.errors import InvalidDataError, NotJsonError, split_error
 from shared.limits import (
     COST_MINOR_MAX,
     LANES_MAX,
@@ -163,7 +163,5 @@ def parse_network(document: bytes) -> Network:
     except (UnicodeDecodeError, RecursionError) as error:
         raise NotJsonError(type(error).__name__, expected="JSON in UTF-8") from None
     except msgspec.DecodeError as error:
-        detail, _, place = str(error).partition(" - at `")
-        raise InvalidDataError(
-            detail, place=place.rstrip("`") or "$", expected="a network document"
-        ) from None
+        detail, place = split_error(error)
+        raise InvalidDataError(detail, place=place, expected="a network document") from None

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.clock import Clock, ScaledClock, SystemClock
-from shared.errors import ConfigError
+from shared.errors import ConfigError, split_error
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,10 +87,10 @@ def load_settings(path: Path, kind: type[S]) -> S:
     try:
         return msgspec.toml.decode(document, type=kind, dec_hook=to_path)
     except msgspec.ValidationError as error:
-        detail, _, place = str(error).partition(" - at `")
+        detail, place = split_error(error)
         raise ConfigError(
             detail,
-            place=f"{path}: {place.rstrip('`') or '$'}",
+            place=f"{path}: {place}",
             expected="the keys " + ", ".join(kind.__struct_fields__),
         ) from None
     except msgspec.DecodeError as error:

@@ -13,7 +13,7 @@ from edge.records import Decision
 from edge.store import Store
 from shared.clock import to_datetime
 from shared.envelope import Event, decode_data, decode_event, make_event
-from shared.events import Data, Payment, PickReport, RouteRequested
+from shared.events import Data, OrderAccepted, Payment, PickReport, PickRequested, RouteRequested
 from shared.frames import Grant
 from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
 from shared.parts import CellUnits, Customer, Destination, Fulfilment, Line, Money
@@ -193,3 +193,20 @@ def open_shop(path: Path, edge_id: str = "edge-1") -> Shop:
 def to_json(data: Any) -> Any:
     """What the wire would carry."""
     return msgspec.json.decode(msgspec.json.encode(data))
+
+
+def kinds(shop: Shop) -> list[str]:
+    """What the log holds, in order: the middles of the types."""
+    return [event.type.removeprefix("pointsman.").removesuffix(".v1") for event in shop.log()]
+
+
+def accepted(shop: Shop) -> OrderAccepted:
+    """The newest answer to a payment."""
+    found: OrderAccepted = shop.last("order.accepted")
+    return found
+
+
+def task_of(shop: Shop) -> PickRequested:
+    """The newest task that went to a warehouse."""
+    found: PickRequested = shop.last("pick.requested")
+    return found

@@ -1,7 +1,5 @@
 """The engine's feed, peers and refusals."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -20,12 +18,7 @@ from shared.events import (
 )
 from shared.frames import Grant
 from shared.parts import CellUnits, PlannedLine, StockLine
-from tests.shop import NOON_MS, NORTH, Shop, network, open_shop, payment
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return open_shop(tmp_path / "edge.db")
+from tests.shop import NOON_MS, NORTH, Shop, network, payment
 
 
 def from_edge_2(data: Data, order_id: str = "o") -> Event:

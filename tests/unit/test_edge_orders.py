@@ -19,10 +19,8 @@ from shared.errors import (
     UnknownSkuError,
 )
 from shared.events import (
-    OrderAccepted,
     OrderCancelled,
     PickRejected,
-    PickRequested,
     PickShort,
     StockCounted,
     StockMoved,
@@ -30,26 +28,19 @@ from shared.events import (
 )
 from shared.ids import order_id
 from shared.parts import Contact, CountLine, Fulfilment, PlannedLine, StockLine
-from tests.shop import NOON_MS, NORTH, Shop, device_event, lines, network, open_shop, payment
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return open_shop(tmp_path / "edge.db")
-
-
-def kinds(shop: Shop) -> list[str]:
-    return [event.type.removeprefix("pointsman.").removesuffix(".v1") for event in shop.log()]
-
-
-def accepted(shop: Shop) -> OrderAccepted:
-    found: OrderAccepted = shop.last("order.accepted")
-    return found
-
-
-def task_of(shop: Shop) -> PickRequested:
-    found: PickRequested = shop.last("pick.requested")
-    return found
+from tests.shop import (
+    NOON_MS,
+    NORTH,
+    Shop,
+    accepted,
+    device_event,
+    kinds,
+    lines,
+    network,
+    open_shop,
+    payment,
+    task_of,
+)
 
 
 def test_a_payment_takes_its_units_and_asks_the_warehouse(shop: Shop) -> None:

@@ -1,7 +1,5 @@
 """Pick tasks and cancellations: what warehouses report, what follows from it."""
 
-from pathlib import Path
-
 import pytest
 
 from shared.errors import (
@@ -12,7 +10,6 @@ from shared.errors import (
     WrongStateError,
 )
 from shared.events import (
-    OrderAccepted,
     OrderCancelled,
     PackageDelivered,
     PackagePacked,
@@ -20,31 +17,10 @@ from shared.events import (
     PickAccepted,
     PickCompleted,
     PickRejected,
-    PickRequested,
     PickShort,
 )
 from shared.parts import Line, PlannedLine
-from tests.shop import Shop, lines, open_shop, payment
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return open_shop(tmp_path / "edge.db")
-
-
-def kinds(shop: Shop) -> list[str]:
-    return [event.type.removeprefix("pointsman.").removesuffix(".v1") for event in shop.log()]
-
-
-def accepted(shop: Shop) -> OrderAccepted:
-    found: OrderAccepted = shop.last("order.accepted")
-    return found
-
-
-def task_of(shop: Shop) -> PickRequested:
-    found: PickRequested = shop.last("pick.requested")
-    return found
-
+from tests.shop import Shop, accepted, kinds, lines, payment, task_of
 
 # What the warehouse reports.
 
