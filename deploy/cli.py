@@ -17,6 +17,7 @@ from rich.table import Table
 from deploy.plain import plain
 from shared.errors import PointsmanError, StaleStoreError
 from shared.parts import FulfilmentKind
+from shared.settings import Broker
 
 app = typer.Typer(help="Decide at the edge which node ships what.", no_args_is_help=True)
 edge = typer.Typer(help="The daemon beside tills and warehouses.", no_args_is_help=True)
@@ -37,6 +38,11 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file.")]
+
+HostOption = Annotated[str, typer.Option(help="Where the site's broker is.")]
+PortOption = Annotated[int, typer.Option(min=1, max=65_535, help="Its TCP port.")]
+UserOption = Annotated[str | None, typer.Option(help="Its user, where it asks for one.")]
+PasswordOption = Annotated[Path | None, typer.Option(help="File with the user's password.")]
 
 
 def fail(error: PointsmanError) -> NoReturn:
@@ -163,9 +169,12 @@ def pos_pay(
     kind: Annotated[FulfilmentKind, typer.Option(help="How the goods reach you.")] = "delivery",
     deadline_h: Annotated[float | None, typer.Option(help="Wanted within hours.")] = None,
     quote: Annotated[bool, typer.Option("--quote", help="Only ask; commit nothing.")] = False,
-    host: str = "127.0.0.1",
-    port: int = 1883,
     terminal: Annotated[str, typer.Option(help="The till's device name.")] = "till-cli",
+    currency: str = "CNY",
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 1883,
+    username: UserOption = None,
+    password_file: PasswordOption = None,
 ) -> None:
     """Publish a payment as a till and print the edge's answer."""
     from deploy import pos as till
@@ -173,22 +182,29 @@ def pos_pay(
     try:
         data = till.compose(
             quote=quote, store=store, items=items, to=to, kind=kind, deadline_h=deadline_h,
-            terminal=terminal,
+            terminal=terminal, currency=currency,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    answer = run(till.ask(host, port, terminal, data))
+    broker = Broker(host=host, port=port, username=username, password_file=password_file)
+    answer = run(till.ask(broker, terminal, data))
     if not till.show(answer, Console()):
         raise typer.Exit(1)
 
 
 @pos.command("watch")
-def pos_watch(host: str = "127.0.0.1", port: int = 1883) -> None:
+def pos_watch(
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 1883,
+    username: UserOption = None,
+    password_file: PasswordOption = None,
+) -> None:
     """Print every event of a site's broker until interrupted."""
     from deploy import pos as till
 
     with contextlib.suppress(KeyboardInterrupt):
-        run(till.watch(host, port, Console()))
+        broker = Broker(host=host, port=port, username=username, password_file=password_file)
+        run(till.watch(broker, Console()))
 
 
 @app.command("broker")

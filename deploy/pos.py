@@ -15,6 +15,7 @@ from shared.errors import PointsmanError
 from shared.events import Data, InputRejected, OrderAccepted, Payment, RoutePlanned, RouteRequested
 from shared.mqtt import NO_DELAY, QOS
 from shared.parts import Destination, Fulfilment, FulfilmentKind, Line, Money, Plan, Shortage
+from shared.settings import Broker
 from shared.topics import ROOT, device_source, down, up
 
 ANSWER_S_MAX = 10.0
@@ -60,6 +61,7 @@ def compose(
     kind: FulfilmentKind,
     deadline_h: float | None,
     terminal: str,
+    currency: str = "CNY",
 ) -> Payment | RouteRequested:
     """A payment, or with `quote` only the question.
 
@@ -81,7 +83,7 @@ def compose(
         terminal_id=terminal,
         store_id=store,
         paid_at=now,
-        amount=Money(minor=paid, currency="CNY"),
+        amount=Money(minor=paid, currency=currency),
         channel="pos",
         fulfilment=fulfilment,
         lines=lines,
@@ -89,10 +91,23 @@ def compose(
     )
 
 
-async def ask(host: str, port: int, device: str, data: Payment | RouteRequested) -> Data:
+def connect(broker: Broker, identifier: str) -> aiomqtt.Client:
+    """A client of a site's broker, by MQTT 3.1.1, which every broker speaks."""
+    return aiomqtt.Client(
+        broker.host,
+        broker.port,
+        identifier=identifier,
+        username=broker.username,
+        password=broker.password(),
+        socket_options=[NO_DELAY],
+    )
+
+
+async def ask(broker: Broker, device: str, data: Payment | RouteRequested) -> Data:
     """Publish as `device` and wait for the answer.
 
     Raises:
+        ConfigError: the password file cannot be read.
         NoAnswerError: no broker, or no edge behind it.
     """
     event = make_event(
@@ -104,9 +119,7 @@ async def ask(host: str, port: int, device: str, data: Payment | RouteRequested)
     try:
         async with (
             asyncio.timeout(ANSWER_S_MAX),
-            aiomqtt.Client(
-                host, port, identifier=f"{device}-cli", socket_options=[NO_DELAY]
-            ) as mqtt,
+            connect(broker, f"{device}-cli") as mqtt,
         ):
             await mqtt.subscribe(down(device, "#"), QOS)
             await mqtt.publish(up(device, data.kind), encode_event(event), QOS)
@@ -117,10 +130,10 @@ async def ask(host: str, port: int, device: str, data: Payment | RouteRequested)
     except (aiomqtt.MqttError, TimeoutError) as error:
         raise NoAnswerError(
             str(error) or f"nothing within {ANSWER_S_MAX:g} s",
-            place=f"{host}:{port}",
+            place=f"{broker.host}:{broker.port}",
             expected="the broker of a site with a running edge daemon",
         ) from None
-    raise NoAnswerError("the connection ended", place=f"{host}:{port}")
+    raise NoAnswerError("the connection ended", place=f"{broker.host}:{broker.port}")
 
 
 def show(answer: Data, console: Console) -> bool:
@@ -172,14 +185,15 @@ def _show_parked(parked: list[Shortage], console: Console) -> None:
         )
 
 
-async def watch(host: str, port: int, console: Console) -> None:
+async def watch(broker: Broker, console: Console) -> None:
     """Print every event of a site's broker, a line each, until interrupted.
 
     Raises:
+        ConfigError: the password file cannot be read.
         NoAnswerError: no broker.
     """
     try:
-        async with aiomqtt.Client(host, port) as mqtt:
+        async with connect(broker, f"watch-{secrets.token_hex(4)}") as mqtt:
             await mqtt.subscribe(f"{ROOT}/#", QOS)
             async for message in mqtt.messages:
                 topic = str(message.topic).removeprefix(f"{ROOT}/")
@@ -192,5 +206,5 @@ async def watch(host: str, port: int, console: Console) -> None:
                     console.print(plain(f"{event.time:%H:%M:%S}  {topic}  {about}"))
     except aiomqtt.MqttError as error:
         raise NoAnswerError(
-            str(error), place=f"{host}:{port}", expected="a running MQTT broker"
+            str(error), place=f"{broker.host}:{broker.port}", expected="a running MQTT broker"
         ) from None

@@ -57,7 +57,7 @@ def lines_to_paste(folder: Path, port: int, script: Script, now_ms: int) -> list
     assert isinstance(paid, Payment)
     assert paid.destination is not None
     place = f"{paid.destination.lat},{paid.destination.lon},{paid.destination.region}"
-    own = f"{paid.lines[0].sku}:3 --store {paid.store_id} --to {place}"
+    own = f"{paid.lines[0].sku}:3 --store {paid.store_id} --to {place} --currency {CURRENCY}"
     topic = up(till_device("visitor"), Payment.kind)
     pointsman = shlex.quote(str(Path(sys.executable).with_name("pointsman")))
     watch = f"{pointsman} pos watch --port {port}"
