@@ -16,7 +16,7 @@ from edge.routing.solve import warm
 from edge.store import FILE_NAME, Store
 from edge.uplink import Uplink
 from shared.ending import end
-from shared.errors import ConfigError, StaleStoreError
+from shared.errors import ConfigError, PointsmanError, StaleStoreError
 from shared.lock import locked
 from shared.settings import make_clock
 
@@ -44,20 +44,11 @@ class Daemon:
         self._config = config
         self._clock = make_clock(config.clock)
         self._store = Store(config.data_dir / FILE_NAME)
-        self._store.forget_arrivals(self._clock.now_ms())
-        self._store.commit()
-        stale = self._store.meta("stale")
-        if stale:
-            raise StaleStoreError(stale, place=str(config.data_dir), expected=STALE_EXPECTED)
-        owner = self._store.meta("edge_id", config.edge_id)
-        if owner != config.edge_id:
-            raise ConfigError(
-                f"the store is that of edge {owner!r}, the configuration says {config.edge_id!r}",
-                place=str(config.data_dir),
-                expected="the edge's own data folder: its log and its shares belong to it alone",
-            )
-        self._store.set_meta("edge_id", owner)
-        self._store.commit()
+        try:
+            self._check_store()
+        except PointsmanError:
+            self._store.close()
+            raise
         engine = Engine(config.edge_id, self._store, self._clock.now_ms())
         self._dispatcher = dispatcher = Dispatcher(engine, self._store, self._clock)
         self._reminders: dict[str, tuple[float, float]] = {}
@@ -74,6 +65,23 @@ class Daemon:
             dispatcher.idle,
             dispatcher.schedule,
         )
+
+    def _check_store(self) -> None:
+        """The store must be this edge's own, and fit to sell from."""
+        self._store.forget_arrivals(self._clock.now_ms())
+        self._store.commit()
+        stale = self._store.meta("stale")
+        if stale:
+            raise StaleStoreError(stale, place=str(self._config.data_dir), expected=STALE_EXPECTED)
+        owner = self._store.meta("edge_id", self._config.edge_id)
+        if owner != self._config.edge_id:
+            raise ConfigError(
+                f"the store is that of edge {owner!r}, not of {self._config.edge_id!r}",
+                place=str(self._config.data_dir),
+                expected="the edge's own data folder: its log and its shares belong to it alone",
+            )
+        self._store.set_meta("edge_id", owner)
+        self._store.commit()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` is set.

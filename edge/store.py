@@ -50,13 +50,15 @@ class Store:
         try:
             # Not two threads at once: the daemon commits on another thread and waits for it.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
+        try:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
             migrations.apply(Database(self._connection))
         except sqlite3.Error as error:
-            raise StorageError(
-                f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
-            ) from error
+            self._connection.close()
+            raise _unusable(path, error) from error
         self._open = False
         self.durable = self._newest = self.last_sequence()
 
@@ -343,6 +345,12 @@ def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:
     event_id, request, lines = _task_decoder.decode(body)
     return Task(
         task_id=task_id, state=state, request=request, event_id=event_id, event=event, lines=lines
+    )
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> StorageError:
+    return StorageError(
+        f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.store import Store
 from tests.brokers import Broker, mosquitto_path, running
 
 MOSQUITTO_MISSING = (
@@ -63,3 +64,19 @@ def no_process_is_left_behind() -> Iterator[None]:
     # multiprocessing keeps one tracker per interpreter, and ends it itself.
     left = {p: c for p, c in _children().items() if "resource_tracker" not in c}
     assert not left, f"processes left behind by tests: {left}"
+
+
+@pytest.fixture(autouse=True)
+def stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the edge stores that a test has opened, whichever way it ends."""
+    opened: list[Store] = []
+    start = Store.__init__
+
+    def remember(self: Store, path: Path) -> None:
+        start(self, path)
+        opened.append(self)
+
+    monkeypatch.setattr(Store, "__init__", remember)
+    yield
+    for store in opened:
+        store.close()

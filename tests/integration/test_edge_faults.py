@@ -225,7 +225,7 @@ async def test_a_folder_that_cannot_be_used_or_is_in_use_is_told(tmp_path: Path)
 async def test_a_folder_belongs_to_one_edge(embedded: Broker, wan: Broker, tmp_path: Path) -> None:
     async with running_edge(embedded, wan, tmp_path):
         pass
-    with pytest.raises(ConfigError, match="the store is that of edge 'edge-1'"):
+    with pytest.raises(ConfigError, match="the store is that of edge 'edge-1', not of 'edge-x'"):
         daemon.Daemon(daemon.Config(edge_id="edge-x", data_dir=tmp_path / "edge"))
 
 
