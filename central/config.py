@@ -5,8 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.clock import Clock
-from shared.settings import Broker, Section, SimulatedClock, load_settings, make_clock
+from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 
 class Escrow(Section, frozen=True):
@@ -33,10 +32,6 @@ class Config(Section, frozen=True):
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
     clock: SimulatedClock | None = None
-
-    def make_clock(self) -> Clock:
-        """The clock that everything is stamped with."""
-        return make_clock(self.clock)
 
 
 def load_config(path: Path) -> Config:

@@ -13,6 +13,7 @@ from central.escrow import EvenPolicy
 from central.link import Link
 from shared.ending import end
 from shared.lock import locked
+from shared.settings import make_clock
 
 _log = structlog.get_logger("central.daemon")
 
@@ -36,7 +37,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         connection = open_database(config.data_dir)
         try:
             central = Central(connection, EvenPolicy(config.escrow.pool_reserve))
-            link = Link(config.broker, central, config.make_clock())
+            link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))
             stopped = asyncio.create_task(stop.wait())

@@ -21,15 +21,13 @@ from central.core import ADMIN, NETWORK, Central, Message, Published
 from shared import topics
 from shared.clock import Clock
 from shared.errors import ConfigError, InvalidDataError, PointsmanError
-from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS
+from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SUBACK_REFUSED
 from shared.settings import Broker
 
 BURST_MESSAGES_MAX: Final = 16
 """Full batches of one transaction: about half a second of work at most."""
 
 TICK_S: Final = 0.5
-REFUSED: Final = 128
-"""SUBACK codes from here on are refusals."""
 
 SUBSCRIPTIONS: Final = (
     topics.up("+", topics.HELLO),
@@ -108,7 +106,7 @@ class Link:
             [(topic, QOS) for topic in SUBSCRIPTIONS]
         )
         for topic, code in zip(SUBSCRIPTIONS, codes, strict=True):
-            if (code if isinstance(code, int) else code.value) >= REFUSED:
+            if (code if isinstance(code, int) else code.value) >= SUBACK_REFUSED:
                 raise LinkError(
                     f"the broker does not let us read {topic}",
                     place="broker",

@@ -8,6 +8,8 @@ from shared.events import Data
 from shared.frames import Grant
 from shared.network import Network
 
+FeedItem = Network | Grant | tuple[Event, Data]
+
 
 @dataclass(frozen=True, slots=True)
 class FromDevice:
@@ -23,7 +25,7 @@ class FromFeed:
     """The next item of central's feed to this edge; an error if it could not be read."""
 
     number: int
-    item: Network | Grant | tuple[Event, Data] | PointsmanError
+    item: FeedItem | PointsmanError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 
 from edge import orders, tasks
-from edge.commands import Command, FromDevice, FromFeed, FromPeer, RetryParked
+from edge.commands import Command, FeedItem, FromDevice, FromFeed, FromPeer, RetryParked
 from edge.records import Answer, Arrival, Decision, Order, Records, Send
 from edge.state import State
 from shared.clock import to_datetime, to_ms
@@ -27,6 +27,7 @@ from shared.errors import (
 from shared.events import (
     Data,
     InputRejected,
+    OrderAccepted,
     OrderCancelled,
     Payment,
     PickRejected,
@@ -37,6 +38,7 @@ from shared.events import (
     StockCounted,
     StockMoved,
     StockReceived,
+    type_of,
 )
 from shared.frames import Grant
 from shared.network import Network
@@ -187,11 +189,7 @@ class Engine:
             )
         if known.sequence is not None:
             payload = self._records.log_entry(known.sequence)
-            kind = (
-                "order.accepted"
-                if event.type.endswith(".payment.succeeded.v1")
-                else "order.cancelled"
-            )
+            kind = OrderAccepted.kind if event.type == type_of(Payment) else OrderCancelled.kind
             decision.sends.append(Send(device, kind, payload))
 
     def _stock_report(
@@ -225,7 +223,7 @@ class Engine:
     def _from_feed(
         self,
         number: int,
-        item: Network | Grant | tuple[Event, Data] | PointsmanError,
+        item: FeedItem | PointsmanError,
         now_ms: int,
     ) -> Decision:
         state = self.state
@@ -251,9 +249,7 @@ class Engine:
         decision.feed = number
         return decision
 
-    def _take_item(
-        self, decision: Decision, item: Network | Grant | tuple[Event, Data], now_ms: int
-    ) -> None:
+    def _take_item(self, decision: Decision, item: FeedItem, now_ms: int) -> None:
         state = self.state
         match item:
             case Network():

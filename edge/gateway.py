@@ -18,11 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.intake import EXCERPT_BYTES_MAX, Message
+from edge.intake import Message
 from edge.records import Send
 from shared.envelope import CONTENT_TYPE
 from shared.events import RouteRequested
-from shared.limits import PAYLOAD_BYTES_MAX
+from shared.limits import EXCERPT_BYTES_MAX, PAYLOAD_BYTES_MAX
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SESSION_EXPIRY_S
 from shared.settings import Broker
 from shared.topics import ALL_UP, down
@@ -140,8 +140,8 @@ class Gateway:
     def publish(self, send: Send) -> None:
         """Publish to a device at QoS 1; kept and sent again over a reconnect.
 
-        What finds no room is named in the log and not lost: the device repeats its event and
-        gets the stored answer, and tasks are sent again until they are accepted.
+        What finds no room is named in the log. A device that repeats its event gets the stored
+        answer, and tasks are sent again until they are accepted; later news is not said twice.
         """
         topic = down(send.device, send.kind)
         info = self._client.publish(topic, send.payload, QOS, properties=self._content)

@@ -19,9 +19,6 @@ from shared.events import UP, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
 from shared.topics import device_source, parse_up
 
-EXCERPT_BYTES_MAX: Final = 2_048
-"""What is kept of a message that is too large, or refused."""
-
 _TYPES: Final = {type_of(kind) for kind in UP}
 
 

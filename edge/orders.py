@@ -12,7 +12,7 @@ import msgspec
 
 from edge.journal import Cause
 from edge.records import Committed, Decision, Order, Peer, Send, Task
-from edge.routing.router import Answer, Question, Want, route
+from edge.routing.router import Question, Routed, Want, route
 from edge.state import State
 from edge.tasks import subtract, take
 from shared.clock import to_ms
@@ -53,7 +53,7 @@ def check(state: State, asked: Payment | RouteRequested) -> None:
 
 
 def quote(state: State, asked: RouteRequested, now_ms: int) -> RoutePlanned:
-    """Answer the question; commit nothing."""
+    """Routed the question; commit nothing."""
     check(state, asked)
     question = Question(
         wants=[Want(i, x.sku, x.quantity, x.group) for i, x in enumerate(asked.lines)],
@@ -321,7 +321,7 @@ def _cells(node_id: str, lines: Iterable[PlannedLine]) -> list[CellUnits]:
     return [CellUnits(node_id=node_id, sku=x.sku, quantity=x.quantity) for x in lines]
 
 
-def _route(state: State, question: Question, now_ms: int) -> Answer:
+def _route(state: State, question: Question, now_ms: int) -> Routed:
     known = [want for want in question.wants if want.sku in state.snapshot.sku_ix]
     # A later network may have dropped a SKU that an order still waits for.
     dropped = [
@@ -329,11 +329,11 @@ def _route(state: State, question: Question, now_ms: int) -> Answer:
         for want in question.wants
         if want.sku not in state.snapshot.sku_ix
     ]
-    answer = Answer(None, [])
+    answer = Routed(None, [])
     if known:
         answer = route(state.snapshot, state.stock, replace(question, wants=known), now_ms)
     shortages = state.with_expected([*answer.shortages, *dropped], now_ms)
-    return Answer(answer.plan, sorted(shortages, key=lambda shortage: shortage.line))
+    return Routed(answer.plan, sorted(shortages, key=lambda shortage: shortage.line))
 
 
 def _tell(

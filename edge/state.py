@@ -53,11 +53,6 @@ class State:
         self.due.update(dict.fromkeys(sorted(self._wants)))
 
     @property
-    def ready(self) -> bool:
-        """Whether a network snapshot is there to decide by."""
-        return self._snapshot is not None
-
-    @property
     def snapshot(self) -> Snapshot:
         """The network.
 

@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 from sqlite_utils import Database
 
-from edge.intake import EXCERPT_BYTES_MAX
 from edge.migrations import migrations
 from edge.records import Answer, Arrival, Decision, Order, Task
 from shared.errors import PointsmanError, StorageError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
+from shared.limits import EXCERPT_BYTES_MAX
 from shared.network import Network
 from shared.parts import Contact, PlannedLine
 

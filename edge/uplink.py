@@ -17,16 +17,16 @@ from typing import Final
 import aiomqtt
 import structlog
 
-from edge.commands import FromFeed, FromPeer
+from edge.commands import FeedItem, FromFeed, FromPeer
 from edge.records import Peer
 from edge.store import Store
 from shared.ending import end
-from shared.envelope import Event, decode_data, decode_event, encode_batch
+from shared.envelope import decode_data, decode_event, encode_batch
 from shared.errors import ConfigError, PointsmanError, StaleStoreError, TopicMismatchError
-from shared.events import Data
 from shared.frames import (
     Ack,
     ContactsAck,
+    FeedKind,
     Grant,
     Hello,
     decode_bulk,
@@ -35,7 +35,7 @@ from shared.frames import (
     parse_feed_kind,
 )
 from shared.limits import BATCH_EVENTS_MAX
-from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS
+from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SUBACK_REFUSED
 from shared.network import Network
 from shared.settings import Broker
 from shared.topics import (
@@ -50,7 +50,7 @@ from shared.topics import (
     edge_source,
     parse_down,
     parse_up,
-    up,  # fmt: skip
+    up,
 )
 
 WINDOW_EVENTS: Final = 4 * BATCH_EVENTS_MAX
@@ -68,9 +68,6 @@ SEND_BYTES_MAX: Final = 64 * 1024
 PEERS_MAX: Final = 1_000
 PEERS_AT_ONCE: Final = 50
 """Of the fast way, so that the certain one gets its turn."""
-
-REFUSED: Final = 128
-"""SUBACK codes from here on are refusals."""
 
 INBOX_ITEMS_MAX: Final = 1_000
 
@@ -178,7 +175,9 @@ class Uplink:
         mine.append(down(self._edge_id, f"{FEED}/#"))
         tasks = f"{ROOT}/+/up/{TASKS}/{self._edge_id}"
         granted = await client.subscribe([(topic, QOS) for topic in (*mine, tasks)])
-        if any((code if isinstance(code, int) else code.value) >= REFUSED for code in granted):
+        if any(
+            (code if isinstance(code, int) else code.value) >= SUBACK_REFUSED for code in granted
+        ):
             raise ConfigError(
                 "central's broker does not let this edge read its topics",
                 place="wan",
@@ -236,18 +235,12 @@ class Uplink:
 
     def _take_feed(self, topic: str, kind: str, payload: bytes) -> None:
         number, name = parse_feed_kind(kind)
-        item: Network | Grant | tuple[Event, Data] | PointsmanError
         if number <= self._applied():
             self.greet()  # Central does not know yet that this was applied.
             return
+        item: FeedItem | PointsmanError
         try:
-            if name == "network":
-                item = decode_bulk(payload, Network)
-            elif name == "grant":
-                item = decode_bulk(payload, Grant)
-            else:
-                event = decode_event(payload)
-                item = (event, decode_data(event))
+            item = read_item(name, payload)
         except PointsmanError as error:
             item = error  # Skipped in its turn, so that it does not hold up those behind it.
         self._deliver(topic, payload, FromFeed(number, item))
@@ -325,3 +318,17 @@ class Uplink:
             await client.publish(up(self._edge_id, LOG), encode_batch(batch), QOS, timeout=math.inf)
             self._progress_s = time.monotonic()  # The broker has it: now central may answer.
             self._sent = rows[len(batch) - 1][0]
+
+
+def read_item(kind: FeedKind, payload: bytes) -> FeedItem:
+    """Decode a feed item.
+
+    Raises:
+        PointsmanError: a subclass that says what is wrong with it.
+    """
+    if kind == "network":
+        return decode_bulk(payload, Network)
+    if kind == "grant":
+        return decode_bulk(payload, Grant)
+    event = decode_event(payload)
+    return event, decode_data(event)

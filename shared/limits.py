@@ -8,6 +8,9 @@ from typing import Final
 PAYLOAD_BYTES_MAX: Final = 256 * 1024
 """Largest message a device may send. A payment with 1,000 lines is about 150 KiB."""
 
+EXCERPT_BYTES_MAX: Final = 2_048
+"""What an edge keeps of a message that is too large, or refused."""
+
 ID_CHARS_MAX: Final = 64
 TEXT_CHARS_MAX: Final = 256
 LINES_MAX: Final = 1_000

@@ -161,3 +161,14 @@ class Device:
 async def device(lan: Broker, name: str) -> AsyncIterator[Device]:
     async with client(lan, name, down(name, "#")) as connected:
         yield Device(name, connected)
+
+
+@asynccontextmanager
+async def site(lan: Broker, wan: Broker, directory: Path) -> AsyncIterator[tuple[Central, Device]]:
+    """A central by hand, a real edge, and one till."""
+    async with (
+        central(wan) as centre,
+        running_edge(lan, wan, directory),
+        device(lan, "till-1") as till,
+    ):
+        yield centre, till

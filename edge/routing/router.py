@@ -66,7 +66,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Routed:
     """A plan for what can be fulfilled now, and the lines that cannot."""
 
     plan: Plan | None
@@ -278,7 +278,7 @@ def _any(table: Bools, axis: int) -> Bools:
     return found
 
 
-def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> Answer:
+def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> Routed:
     """Decide which node ships which lines.
 
     Args:
@@ -293,11 +293,11 @@ def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> 
     # What waits will need a package of its own one day: keep room for it.
     packages_max = gathered.packages_max() - (0 if routed.all() else 1)
     if not chosen.size or packages_max < 1:
-        return Answer(None, gathered.shortages(routed, solved=False))
+        return Routed(None, gathered.shortages(routed, solved=False))
     problem = gathered.problem(chosen, packages_max)
     solution = solve(problem)
     if not isinstance(solution, Solution):
-        return Answer(None, gathered.shortages(routed, solved=False))
+        return Routed(None, gathered.shortages(routed, solved=False))
     plan = Plan(
         packages=gathered.packages(problem, solution, chosen),
         cost=Money(minor=solution.cost, currency=snapshot.network.currency),
@@ -307,4 +307,4 @@ def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> 
         snapshot=gathered.digest(now_ms),
         excluded=gathered.exclusions(),
     )
-    return Answer(plan, gathered.shortages(routed, solved=True))
+    return Routed(plan, gathered.shortages(routed, solved=True))

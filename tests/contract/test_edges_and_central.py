@@ -20,8 +20,9 @@ from central.escrow import EvenPolicy
 from central.tables import accounts, exceptions, ledger, orders, poison, shares
 from edge.commands import FromFeed, FromPeer
 from edge.store import Store
+from edge.uplink import read_item
 from shared import topics
-from shared.envelope import decode_data, decode_event, encode_batch, encode_event
+from shared.envelope import decode_data, encode_batch, encode_event
 from shared.errors import GapError, InvalidDataError, WrongStateError
 from shared.events import (
     OrderCancelled,
@@ -36,14 +37,11 @@ from shared.events import (
 )
 from shared.frames import (
     Ack,
-    Grant,
     Hello,
-    decode_bulk,
     decode_frame,
     encode_frame,
     parse_feed_kind,
 )
-from shared.network import Network
 from shared.parts import Customer, Fulfilment, PlannedLine, StockLine
 from tests.shop import NOON_MS, NORTH, SOUTH, Shop, lines, network, payment
 
@@ -97,14 +95,7 @@ class Company:
 
     def feed(self, shop: Shop, kind: str, payload: bytes) -> bool:
         number, name = parse_feed_kind(kind)
-        item: Any
-        if name == "network":
-            item = decode_bulk(payload, Network)
-        elif name == "grant":
-            item = decode_bulk(payload, Grant)
-        else:
-            event = decode_event(payload)
-            item = (event, decode_data(event))
+        item = read_item(name, payload)
         before = shop.engine.state.feed
         try:
             decision = shop.do(FromFeed(number, item))
@@ -216,7 +207,7 @@ def act(company: Company, data: st.DataObject, step: int) -> None:
         company.sync(name, twice=data.draw(st.booleans()), deaf=data.draw(st.booleans()))
     elif what == "crash":
         shop.restart()
-    elif what == "stock" and shop.engine.state.ready:
+    elif what == "stock" and shop.engine.state.feed > 0:
         nodes = {"edge-1": ["dc-south", "store-1"], "edge-2": ["dc-north"]}[name]
         node = data.draw(st.sampled_from(nodes))
         sku, units = data.draw(st.sampled_from(SKUS)), data.draw(st.integers(1, 12))
@@ -227,7 +218,7 @@ def act(company: Company, data: st.DataObject, step: int) -> None:
             # No more than the edge may still promise: central can't call shares back yet.
             moved = [StockLine(sku=sku, quantity=min(held, units))]
             shop.tell(node, StockMoved(node_id=node, to_node_id="dc-south", lines=moved))
-    elif what == "pay" and shop.engine.state.ready:
+    elif what == "pay" and shop.engine.state.feed > 0:
         chosen = data.draw(st.lists(st.sampled_from(SKUS), min_size=1, max_size=3))
         kind = data.draw(st.sampled_from(["delivery", "delivery", "carry_out", "pick_up"]))
         wanted = Fulfilment(kind=kind, node_id="store-1" if kind == "pick_up" else None)

@@ -22,7 +22,7 @@ from shared.parts import CellUnits, Contact, PlannedLine
 from shared.topics import down, up
 from tests.brokers import Broker, running
 from tests.shop import device_event, network, payment, question
-from tests.site import PATIENCE_S, central, client, device, running_edge
+from tests.site import PATIENCE_S, central, client, device, running_edge, site
 
 
 async def test_a_payment_is_answered_logged_and_picked(
@@ -86,11 +86,7 @@ async def test_tills_are_served_while_central_is_away_and_nothing_is_lost(
 async def test_a_silent_central_gets_the_log_again(
     embedded: Broker, wan: Broker, tmp_path: Path
 ) -> None:
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=10)
         centre.silent = True
         before = centre.batches
@@ -105,11 +101,7 @@ async def test_contact_details_take_their_own_way_and_are_forgotten(
 ) -> None:
     contact = Contact(name="Customer 1", phone="000-1234567", address="Example Road 1")
     paid = payment("sku-1", contact=contact)
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=10)
         _, event, accepted = await till.ask(device_event("till-1", "p1", paid))
         assert b"1234567" not in encode_event(event)
@@ -219,11 +211,7 @@ async def test_every_kind_of_nonsense_is_refused_with_code_and_place(
         ("payment.succeeded", changed(time="1950-01-01T00:00:00Z"), "invalid_envelope", "$.time"),
         ("payment.succeeded", changed(hlc="f" * 16), "invalid_envelope", "$.hlc"),
     ]  # fmt: skip
-    async with (
-        central(wan) as centre,
-        running_edge(broker, wan, tmp_path),
-        device(broker, "till-1") as till,
-    ):
+    async with site(broker, wan, tmp_path) as (centre, till):
         kind, _, told = await till.ask(device_event("till-1", "p0", payment("sku-1")))
         assert (kind, told.code) == ("input.rejected", "no_network")
         await centre.stock(sku_1=5)

@@ -20,17 +20,13 @@ from shared.parts import CellUnits
 from shared.topics import down
 from tests.brokers import Broker
 from tests.shop import device_event, payment, question
-from tests.site import central, client, device, running_edge
+from tests.site import central, client, device, running_edge, site
 
 
 async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_itself(
     embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=5)
         commit = Store.commit
         full = True
@@ -57,11 +53,7 @@ async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_it
 async def test_a_fault_of_ours_at_one_input_is_quarantined_and_the_next_is_served(
     embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=5)
         handle = Engine.handle
 
@@ -83,11 +75,7 @@ async def test_questions_are_answered_while_the_disk_syncs_and_a_full_intake_say
     embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "INTAKE_MESSAGES_MAX", 3)
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=50)
         syncing, synced = threading.Event(), threading.Event()
         commit = Store.commit
@@ -137,11 +125,7 @@ async def test_a_task_is_sent_again_until_a_warehouse_accepts_it(
     embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daemon, "REMIND_S_MIN", 0.3)
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=5)
         await till.ask(device_event("till-1", "p1", payment("sku-1")))
         # The warehouse was away and its broker forgot: only now does it subscribe.
@@ -157,11 +141,7 @@ async def test_a_task_is_sent_again_until_a_warehouse_accepts_it(
 async def test_garbage_from_the_wan_is_named_and_harms_nobody(
     embedded: Broker, wan: Broker, tmp_path: Path
 ) -> None:
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=5)
         for kind, body in (
             ("ack", b"{"), ("feed/3/grant", b"\xc1"), ("feed/3/coffee", b"x"), ("contacts", b"[]"),
@@ -184,11 +164,7 @@ async def test_a_broker_of_the_site_that_comes_late_is_waited_for(
         await asyncio.to_thread(embedded.start)
 
     starting = asyncio.create_task(start_later())
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await starting
         await centre.stock(sku_1=5)
         kind, _, _ = await till.ask(device_event("till-1", "p1", payment("sku-1")))
@@ -249,11 +225,7 @@ async def test_a_stale_store_stays_out_of_service(
 async def test_a_bad_feed_item_is_skipped_and_the_next_one_taken(
     embedded: Broker, wan: Broker, tmp_path: Path
 ) -> None:
-    async with (
-        central(wan) as centre,
-        running_edge(embedded, wan, tmp_path),
-        device(embedded, "till-1") as till,
-    ):
+    async with site(embedded, wan, tmp_path) as (centre, till):
         await centre.stock(sku_1=1)
         await centre.feed(3, "grant", b"\xc1 not a grant")
         await centre.feed(4, "event", b"not an event")

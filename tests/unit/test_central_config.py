@@ -5,6 +5,7 @@ import pytest
 from central.config import load_config
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
+from shared.settings import make_clock
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     assert config.data_dir == tmp_path / "data"
     assert (config.broker.host, config.broker.mqtt_version) == ("127.0.0.1", "5")
     assert config.escrow.pool_reserve == 0.2
-    assert isinstance(config.make_clock(), SystemClock)
+    assert isinstance(make_clock(config.clock), SystemClock)
 
 
 def test_every_key_is_read(load):
@@ -45,7 +46,7 @@ def test_every_key_is_read(load):
     assert config.data_dir == Path("/var/lib/central")
     assert (config.broker.port, config.broker.mqtt_version) == (8883, "3.1.1")
     assert config.escrow.pool_reserve == 0.5
-    assert isinstance(config.make_clock(), ScaledClock)
+    assert isinstance(make_clock(config.clock), ScaledClock)
 
 
 @pytest.mark.parametrize(

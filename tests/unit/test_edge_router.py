@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from edge.network import Snapshot
-from edge.routing.router import Answer, Question, Want, group_wants, route
+from edge.routing.router import Question, Routed, Want, group_wants, route
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.network import Network, Node, Product, Profile
@@ -28,7 +28,7 @@ def ask(
     of: Network | None = None,
     now_ms: int = NOON_MS,
     **changes: Any,
-) -> Answer:
+) -> Routed:
     snapshot = Snapshot(of or network())
     values: dict[str, Any] = {
         "wants": wants,
@@ -40,16 +40,16 @@ def ask(
     return route(snapshot, Stock(snapshot, cells), Question(**(values | changes)), now_ms)
 
 
-def plan(answer: Answer) -> Plan:
+def plan(answer: Routed) -> Plan:
     assert answer.plan is not None, answer.shortages
     return answer.plan
 
 
-def nodes(answer: Answer) -> list[str]:
+def nodes(answer: Routed) -> list[str]:
     return [package.node_id for package in plan(answer).packages]
 
 
-def codes(answer: Answer) -> dict[str, str]:
+def codes(answer: Routed) -> dict[str, str]:
     return {exclusion.node_id: exclusion.code for exclusion in plan(answer).excluded}
 
 
