@@ -27,6 +27,7 @@ from shared.parts import (
     Reference,
     Shortages,
     StockLine,
+    TaskAt,
     Text,
 )
 
@@ -141,6 +142,14 @@ class OrderCancelled(Data, frozen=True):
         list[PlannedLine],
         Meta(max_length=LINES_MAX, description="By the edge: already with a warehouse."),
     ] = []
+    asked: Annotated[
+        list[TaskAt],
+        Meta(
+            max_length=PACKAGES_MAX,
+            description="By the edge: tasks that other edges are asked to drop; each answers with "
+            "pick.withdrawn or pick.kept, and another order.cancelled says what came of it.",
+        ),
+    ] = []
 
 
 class InputRejected(Data, frozen=True):
@@ -201,6 +210,9 @@ class PickShort(PickReport, frozen=True, kw_only=True):
     kind: ClassVar[str] = "pick.short"
 
     missing: Annotated[list[PlannedLine], Meta(min_length=1, max_length=LINES_MAX)]
+    counted: Annotated[
+        bool, Meta(description="By the edge: a count found it, so the book has it already.")
+    ] = False
 
 
 class PickRejected(PickReport, frozen=True):
@@ -209,6 +221,18 @@ class PickRejected(PickReport, frozen=True):
     kind: ClassVar[str] = "pick.rejected"
 
     reason: Text = ""
+
+
+class PickWithdrawn(PickReport, frozen=True):
+    """By the node's edge: the task is dropped, as the order's edge asked; its units are free."""
+
+    kind: ClassVar[str] = "pick.withdrawn"
+
+
+class PickKept(PickReport, frozen=True):
+    """By the node's edge: too late to drop the task."""
+
+    kind: ClassVar[str] = "pick.kept"
 
 
 class PackagePacked(PickReport, frozen=True):
@@ -274,6 +298,32 @@ class StockMoved(Data, frozen=True):
     from_share: Annotated[Cells, Meta(description="By the edge: units out of its own share.")] = []
 
 
+# What an edge says of itself to central; devices neither publish nor get it.
+
+
+class ShareReturned(Data, frozen=True):
+    """Units that left the edge's shares and are the pools' again."""
+
+    kind: ClassVar[str] = "share.returned"
+
+    cells: Annotated[Cells, Meta(description="May be fewer than were recalled, or none.")] = []
+    recall: (
+        Annotated[int, Meta(ge=1, description="Feed number of the recall that it answers.")] | None
+    ) = None
+
+
+class EpochBegan(Data, frozen=True):
+    """The edge's log begins anew; its shares are those granted from now on."""
+
+    kind: ClassVar[str] = "epoch.began"
+
+    epoch: Annotated[int, Meta(ge=2, le=2**31 - 1)]
+    previous_epoch: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    previous_sequence: Annotated[
+        int, Meta(ge=0, description="Where the edge's log of the epoch before ends.")
+    ]
+
+
 def type_of(data: Data | type[Data]) -> str:
     """The CloudEvents type, e.g. ``pointsman.payment.succeeded.v1``."""
     return f"pointsman.{data.kind}.v1"
@@ -287,7 +337,11 @@ UP: Final[tuple[type[Data], ...]] = (
 
 DOWN: Final[tuple[type[Data], ...]] = (
     RoutePlanned, OrderAccepted, OrderParked, OrderCancelled, InputRejected, PickRequested,
+    PickWithdrawn, PickShort,
 )  # fmt: skip
 """What an edge publishes to devices."""
 
-BY_TYPE: Final[dict[str, type[Data]]] = {type_of(kind): kind for kind in (*UP, *DOWN)}
+INNER: Final[tuple[type[Data], ...]] = (PickKept, ShareReturned, EpochBegan)
+"""What only central gets."""
+
+BY_TYPE: Final[dict[str, type[Data]]] = {type_of(kind): kind for kind in (*UP, *DOWN, *INNER)}

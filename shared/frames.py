@@ -6,10 +6,17 @@ is a quarter of the size and decodes in one pass.
 
 The conversation:
 
-    edge  → hello {epoch, sequence, feed}     "my log ends here; I have applied the feed to here"
-    central → ack {epoch, sequence}           "in the ledger through here"; said again when asked
+    edge  → hello {epoch, sequence, feed, …}  "my log ends here; I have applied the feed to here"
+    central → ack {epoch, sequence, boot, …}  "in the ledger through here"; said again when asked
     edge  → log [event, …]                    a CloudEvents batch, from ack + 1 on
     central → feed/{number}/{kind}            numbered per edge, applied in order, once
+    edge  → ask {lines}                       "I lack these units for a payment that waits"
+    central → asked {id, feed}                "what there was is granted through this feed item"
+
+An edge begins in epoch 1. When an operator fences it, its shares go back to the pools; the
+next that central hears of it opens its next epoch by a `rejoin` in its feed, in front of
+which nothing granted before counts any more. An edge that applies it begins its log anew, at
+sequence 1 of that epoch, with `epoch.began`.
 """
 
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
@@ -19,15 +26,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import InvalidDataError, NotJsonError
-from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, SEQUENCE_MAX
+from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, LINES_MAX, SEQUENCE_MAX
 from shared.network import Network
-from shared.parts import CellUnits, Contact, Reference
+from shared.parts import CellUnits, Contact, Name, Quantity, Reference
 from shared.topics import FEED
 
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
-FeedKind = Literal["network", "grant", "event"]
+FeedKind = Literal["network", "grant", "event", "recall", "rejoin", "past"]
 FEED_KINDS: Final = frozenset(get_args(FeedKind))
 
 
@@ -35,19 +42,44 @@ class Frame(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A control message."""
 
 
+Boot = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+"""A random name that an edge process gives itself when it starts."""
+
+BOOTS_MAX: Final = 64
+
+Refusal = Literal["", "behind", "twin"]
+"""Why central takes nothing from an edge until it is fenced: its store is behind the ledger (a
+backup was restored, a disk replaced), or another process speaks as this edge (a cloned disk)."""
+
+
 class Hello(Frame, frozen=True):
-    """An edge says what it has; central answers with an ack and the feed that is missing."""
+    """An edge says what it has; central answers with an ack and the feed that is missing.
+
+    Attributes:
+        boots: the start that central last confirmed, if any, and every start since; the newest
+            last. A copy of the disk does not know the starts of the original.
+        unfit: the edge itself has found that its store must not sell.
+    """
 
     epoch: Epoch
     sequence: Sequence
     feed: Sequence
+    boots: Annotated[list[Boot], Meta(min_length=1, max_length=BOOTS_MAX)]
+    unfit: bool = False
 
 
 class Ack(Frame, frozen=True):
-    """Central says through which position the edge's log is in the ledger."""
+    """Central says through which position the edge's log is in the ledger.
+
+    Attributes:
+        boot: the start that central speaks with.
+        refusal: set in the answer to a hello: nothing is taken from this edge.
+    """
 
     epoch: Epoch
     sequence: Sequence
+    boot: Boot
+    refusal: Refusal = ""
 
 
 class ContactFor(Frame, frozen=True):
@@ -67,6 +99,47 @@ class Grant(Frame, frozen=True):
     """Units that this edge, and no other, may promise from now on."""
 
     cells: Annotated[list[CellUnits], Meta(min_length=1, max_length=GRANT_CELLS_MAX)]
+
+
+class Lack(Frame, frozen=True):
+    """Units that a decision could not find in the shares; at one node only, if it is named."""
+
+    sku: Name
+    quantity: Quantity
+    node_id: Name | None = None
+
+
+class Ask(Frame, frozen=True):
+    """A payment waits for units: what the pools have of them is wanted at once."""
+
+    id: Boot
+    lines: Annotated[list[Lack], Meta(min_length=1, max_length=LINES_MAX)]
+
+
+class Asked(Frame, frozen=True):
+    """Central has granted what there was; through this feed item the edge has it."""
+
+    id: Boot
+    feed: Sequence
+
+
+class Recall(Frame, frozen=True):
+    """Units that others need: the edge returns as many of them as its shares still hold."""
+
+    cells: Annotated[list[CellUnits], Meta(min_length=1, max_length=GRANT_CELLS_MAX)]
+
+
+class Rejoin(Frame, frozen=True):
+    """A new epoch: what was granted before counts no more.
+
+    Attributes:
+        epoch: the new one.
+        restored: the store was behind the ledger. What it has is replaced by what follows in
+            the feed, so this item may be applied whatever items are missing before it.
+    """
+
+    epoch: Epoch
+    restored: bool = False
 
 
 T = TypeVar("T")
@@ -110,7 +183,7 @@ def parse_feed_kind(kind: str) -> tuple[int, FeedKind]:
     raise InvalidDataError(f"{kind!r} is not a feed item", place="topic")
 
 
-def encode_bulk(value: Network | Grant) -> bytes:
+def encode_bulk(value: Network | Grant | Recall) -> bytes:
     """MessagePack, each list of rows as columns. Equal values give equal bytes."""
     document: dict[str, Any] = msgspec.to_builtins(value)
     packed: bytes = msgpack.packb(
@@ -119,7 +192,7 @@ def encode_bulk(value: Network | Grant) -> bytes:
     return packed
 
 
-B = TypeVar("B", Network, Grant)
+B = TypeVar("B", Network, Grant, Recall)
 
 
 def decode_bulk(payload: bytes, kind: type[B]) -> B:

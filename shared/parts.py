@@ -177,6 +177,9 @@ class Shortage(Part, frozen=True):
         ),
     ]
     expected_at: Annotated[Moment, Meta(description="Next arrival that is known.")] | None = None
+    node_id: (
+        Annotated[Name, Meta(description="The only node that will do, where that is so.")] | None
+    ) = None
 
 
 class CellUnits(Part, frozen=True):
@@ -189,6 +192,13 @@ class CellUnits(Part, frozen=True):
 
 Shortages = Annotated[list[Shortage], Meta(max_length=LINES_MAX)]
 Cells = Annotated[list[CellUnits], Meta(max_length=LINES_MAX)]
+
+
+class TaskAt(Part, frozen=True):
+    """A pick task at a node of another edge."""
+
+    task_id: Reference
+    node_id: Name
 
 
 class StockLine(Part, frozen=True):

@@ -17,6 +17,7 @@ from shared.events import (
     DOWN,
     UP,
     Data,
+    EpochBegan,
     InputRejected,
     OrderAccepted,
     OrderCancelled,
@@ -27,11 +28,14 @@ from shared.events import (
     Payment,
     PickAccepted,
     PickCompleted,
+    PickKept,
     PickRejected,
     PickRequested,
     PickShort,
+    PickWithdrawn,
     RoutePlanned,
     RouteRequested,
+    ShareReturned,
     StockCounted,
     StockMoved,
     StockReceived,
@@ -180,8 +184,15 @@ _STREAMS: Final = (
      "send"),
     (f"down/{topics.FEED}/{{number}}/grant", "Shares, in columns.", "application/msgpack", "send"),
     (f"down/{topics.FEED}/{{number}}/event", "An event of another edge.", CONTENT_TYPE, "send"),
+    (f"down/{topics.FEED}/{{number}}/recall", "Units wanted back, in columns.",
+     "application/msgpack", "send"),
+    (f"down/{topics.FEED}/{{number}}/rejoin", "A new epoch begins (Rejoin).", _JSON, "send"),
+    (f"down/{topics.FEED}/{{number}}/past", "Events that a restored edge has lost.",
+     CONTENT_TYPE_BATCH, "send"),
+    (f"up/{topics.ASK}", "Units wanted at once (Ask).", _JSON, "receive"),
+    (f"down/{topics.ASKED}", "What was asked for is granted (Asked).", _JSON, "send"),
 )  # fmt: skip
-assert {"network", "grant", "event"} == frames.FEED_KINDS
+assert {"network", "grant", "event", "recall", "rejoin", "past"} == frames.FEED_KINDS
 
 
 def example(kind: type[Data]) -> Event:
@@ -250,6 +261,10 @@ _SHORT = [Shortage(line=1, sku="85123A", quantity=1, reason="share", expected_at
 _CELLS = [CellUnits(node_id=_NODE, sku="22423", quantity=2)]
 
 _EXAMPLES: Final[dict[type[Data], Data]] = {
+    PickWithdrawn: PickWithdrawn(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),
+    PickKept: PickKept(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),
+    ShareReturned: ShareReturned(cells=_CELLS, recall=17),
+    EpochBegan: EpochBegan(epoch=2, previous_epoch=1, previous_sequence=1_041),
     Payment: _PAYMENT,
     RouteRequested: RouteRequested(
         store_id="store-guangzhou-1",

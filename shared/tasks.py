@@ -19,6 +19,8 @@ STEPS: Final[dict[str, tuple[frozenset[TaskState], TaskState | None]]] = {
     "pick.accepted": (frozenset({"issued"}), "accepted"),
     "pick.short": (_OPEN, None),
     "pick.rejected": (_OPEN, "rejected"),
+    "pick.withdrawn": (frozenset({"issued"}), "withdrawn"),
+    "pick.kept": (_BEFORE_SHIPPED | {"shipped", "delivered", "rejected"}, None),
     "pick.completed": (_OPEN, "completed"),
     "package.packed": (_OPEN | {"completed"}, "packed"),
     "package.shipped": (_BEFORE_SHIPPED, "shipped"),

@@ -23,6 +23,8 @@ ACK: Final = "ack"
 FEED: Final = "feed"
 TASKS: Final = "tasks"
 CONTACTS: Final = "contacts"
+ASK: Final = "ask"
+ASKED: Final = "asked"
 
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

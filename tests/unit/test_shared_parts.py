@@ -100,7 +100,7 @@ def test_bulk_nonsense_is_refused(payload: bytes) -> None:
 
 
 def test_control_messages_are_checked() -> None:
-    hello = Hello(epoch=1, sequence=2, feed=3)
+    hello = Hello(epoch=1, sequence=2, feed=3, boots=["0f" * 8])
     assert decode_frame(encode_frame(hello), Hello) == hello
     with pytest.raises(InvalidDataError):
         decode_frame(b'{"epoch":0,"sequence":0}', Ack)
