@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
-from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX
+from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX, SEQUENCE_MAX
 from shared.parts import (
     Cells,
     Channel,
@@ -308,7 +308,11 @@ class ShareReturned(Data, frozen=True):
 
     cells: Annotated[Cells, Meta(description="May be fewer than were recalled, or none.")] = []
     recall: (
-        Annotated[int, Meta(ge=1, description="Feed number of the recall that it answers.")] | None
+        Annotated[
+            int,
+            Meta(ge=1, le=SEQUENCE_MAX, description="Feed number of the recall that it answers."),
+        ]
+        | None
     ) = None
 
 
@@ -320,7 +324,8 @@ class EpochBegan(Data, frozen=True):
     epoch: Annotated[int, Meta(ge=2, le=2**31 - 1)]
     previous_epoch: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     previous_sequence: Annotated[
-        int, Meta(ge=0, description="Where the edge's log of the epoch before ends.")
+        int,
+        Meta(ge=0, le=SEQUENCE_MAX, description="Where the edge's log of that epoch ends."),
     ]
 
 
