@@ -91,6 +91,7 @@ class Central:
         self._policy = policy
         self._lines: dict[str, _Line] = {}
         self._known = Known()
+        self._boots: dict[str, str] = {}
         with transaction(connection):
             document = streams.latest_network(connection)
             for stream in streams.load_streams(connection):
@@ -168,7 +169,8 @@ class Central:
         self._tell(outcome)
         for stream in outcome.streams.values():
             self._keep(stream, elapsed_ms)
-        for edge_id, _ in said.hellos:
+        for edge_id, hello in said.hellos:
+            self._boots[edge_id] = hello.boots[-1]
             window = self._lines[edge_id].window
             window.acknowledge(outcome.streams[edge_id].feed_acked, elapsed_ms)
             window.go_back_if_stuck(elapsed_ms)
@@ -200,7 +202,8 @@ class Central:
         for edge_id in sorted(said.edges() - unheard):
             stream = outcome.streams[edge_id]
             if stream.epoch:
-                ack = Ack(epoch=stream.epoch, sequence=stream.sequence)
+                boot = self._boots.get(edge_id, "0" * 16)
+                ack = Ack(epoch=stream.epoch, sequence=stream.sequence, boot=boot)
                 out.append(Message(topics.down(edge_id, topics.ACK), encode_frame(ack)))
         for edge_id, received in said.contacts:
             ids = [x.order_id for x in received]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from edge.intake import Message
-from edge.records import Decision
+from edge.records import Decision, Send
 from shared.errors import PointsmanError, StorageError
 
 
@@ -29,7 +29,19 @@ class Burst:
         self.refused += [(x, error) for x in self.messages if id(x) not in known]
         self.decisions.clear()
 
-    @property
-    def has_news(self) -> bool:
-        """Whether there is something for central."""
-        return any(decision.log or decision.contact for decision in self.decisions)
+
+@dataclass(slots=True)
+class Outcome:
+    """What a burst has led to, once it is durable.
+
+    Attributes:
+        sends: to be published to devices.
+        done: messages to be acknowledged, after that.
+        news: there is something for central.
+        network: a network was applied.
+    """
+
+    sends: list[Send] = field(default_factory=list)
+    done: list[Message] = field(default_factory=list)
+    news: bool = False
+    network: bool = False

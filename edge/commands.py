@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Data
-from shared.frames import Grant
+from shared.frames import Grant, Lack, Recall, Rejoin
 from shared.network import Network
 
-FeedItem = Network | Grant | tuple[Event, Data]
+FeedItem = Network | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
+"""A list is a part of what a restored edge has lost: its own past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,17 @@ class FromDevice:
     device: str
     event: Event
     data: Data
+    patient: bool = False
+    """A payment may wait for units: raise `LackError` instead of parking for want of a share."""
+
+
+class LackError(Exception):
+    """Shares lack units that central may have. Ask, and decide again; nothing has changed."""
+
+    def __init__(self, lines: list[Lack]) -> None:
+        """See the class."""
+        super().__init__(lines)
+        self.lines = lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +55,19 @@ class RetryParked:
     order_id: str
 
 
-Command = FromDevice | FromFeed | FromPeer | RetryParked
+@dataclass(frozen=True, slots=True)
+class StopSelling:
+    """Central, or the edge's own memory outside the store, knows more than the store."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What one of this edge's orders has to hear of a task, of which the log knows already."""
+
+    event: Event
+    told: Data
+
+
+Command = FromDevice | FromFeed | FromPeer | RetryParked | FollowUp | StopSelling

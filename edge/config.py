@@ -1,9 +1,24 @@
 """The edge's configuration file."""
 
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
+
+
+class LogLimits(Section, frozen=True):
+    """How much of its own log the edge keeps.
+
+    Attributes:
+        outbox_rows_max: entries that central does not have; beyond it inputs are refused.
+        log_days: how long entries are kept that central has.
+    """
+
+    outbox_rows_max: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
+    log_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
 
 
 class Config(Section, frozen=True):
@@ -14,6 +29,9 @@ class Config(Section, frozen=True):
         data_dir: the folder of its database.
         lan: the broker of the site, where tills and warehouses are.
         wan: central's broker.
+        log: how much of its own log it keeps.
+        generation_file: what is remembered of the database outside of it; in `data_dir`,
+            unless another disk is named.
         clock: simulated time, for the demo.
     """
 
@@ -21,6 +39,8 @@ class Config(Section, frozen=True):
     data_dir: Path
     lan: Broker = Broker()
     wan: Broker = Broker(port=1884)
+    log: LogLimits = LogLimits()
+    generation_file: Path | None = None
     clock: SimulatedClock | None = None
 
 

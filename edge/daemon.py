@@ -1,22 +1,27 @@
-"""The edge daemon: wires engine, store, gateway and uplink to one dispatcher on one loop."""
+"""The edge daemon: wires core, gateway and uplink to one dispatcher on one loop."""
 
 import asyncio
+import secrets
 import signal
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from edge.config import Config
-from edge.dispatcher import TASKS_REMINDED_MAX, Dispatcher, keep_apart
-from edge.engine import Engine
+from edge.core import HOUSEKEEPING_MS, Core
+from edge.dispatcher import Dispatcher, elapsed_ms, keep_apart
 from edge.gateway import Gateway
+from edge.generation import FILE_NAME as GENERATION
+from edge.generation import Generation, inode_of, read_generation, unfit, write_generation
 from edge.routing.solve import warm
 from edge.store import FILE_NAME, Store
 from edge.uplink import Uplink
 from shared.ending import end
-from shared.errors import ConfigError, PointsmanError, StaleStoreError
+from shared.errors import ConfigError, PointsmanError
+from shared.frames import BOOTS_MAX
 from shared.lock import locked
 from shared.settings import make_clock
 
@@ -25,17 +30,16 @@ REMIND_S_MAX: Final = 900.0
 """A task that no warehouse has accepted is sent again after this; each time it waits longer, so
 that the queue of a warehouse that is away for a day stays short."""
 
-STALE_EXPECTED: Final = "the newest data folder of this edge; a copy would sell again what was sold"
+UNFIT_EXPECTED: Final = "`pointsman central fence` for this edge: it then begins a new epoch"
 
 log = structlog.get_logger()
 
 
 class Daemon:
-    """Wires engine, store, gateway and uplink together.
+    """Wires core, gateway and uplink together.
 
     Raises:
         ConfigError: the store is another edge's.
-        StaleStoreError: it must not sell any more.
         StorageError: it cannot be used.
     """
 
@@ -43,45 +47,70 @@ class Daemon:
         """Open the store and rebuild the memory; called on the running loop, folder locked."""
         self._config = config
         self._clock = make_clock(config.clock)
-        self._store = Store(config.data_dir / FILE_NAME)
+        self._path = config.data_dir / FILE_NAME
+        self._generation_file = config.generation_file or config.data_dir / GENERATION
+        self._store = Store(self._path)
         try:
-            self._check_store()
-        except PointsmanError:
+            boots = self._start_store()
+        except (PointsmanError, OSError):
             self._store.close()
             raise
-        engine = Engine(config.edge_id, self._store, self._clock.now_ms())
-        self._dispatcher = dispatcher = Dispatcher(engine, self._store, self._clock)
+        self._core = Core(config.edge_id, self._store, boots, config.log, self._clock.now_ms())
+        self._dispatcher = dispatcher = Dispatcher(self._core, self._clock)
         self._reminders: dict[str, tuple[float, float]] = {}
         self._connected = asyncio.Event()
         self._gateway = dispatcher.gateway = Gateway(
-            config.edge_id, config.lan, dispatcher.schedule, dispatcher.overflow, self._on_connect
+            config.edge_id,
+            config.lan,
+            dispatcher.schedule,
+            dispatcher.overflow,
+            self._on_connect,
+            dispatcher.lost,
         )
         self._uplink = dispatcher.uplink = Uplink(
             config.edge_id,
             config.wan,
-            self._store,
-            engine.state.journal.epoch,
-            lambda: dispatcher.applied,
+            self._core.sync,
+            elapsed_ms,
             dispatcher.idle,
             dispatcher.schedule,
         )
 
-    def _check_store(self) -> None:
-        """The store must be this edge's own, and fit to sell from."""
-        self._store.forget_arrivals(self._clock.now_ms())
-        self._store.commit()
-        stale = self._store.meta("stale")
-        if stale:
-            raise StaleStoreError(stale, place=str(self._config.data_dir), expected=STALE_EXPECTED)
-        owner = self._store.meta("edge_id", self._config.edge_id)
+    def _start_store(self) -> list[str]:
+        """The store must be this edge's own; whether it may sell is found out here.
+
+        Returns:
+            The names of this process and of those that central may know, see `frames.Hello`.
+        """
+        store = self._store
+        store.forget_arrivals(self._clock.now_ms())
+        owner = store.meta("edge_id", self._config.edge_id)
         if owner != self._config.edge_id:
             raise ConfigError(
                 f"the store is that of edge {owner!r}, not of {self._config.edge_id!r}",
                 place=str(self._config.data_dir),
                 expected="the edge's own data folder: its log and its shares belong to it alone",
             )
-        self._store.set_meta("edge_id", owner)
-        self._store.commit()
+        store.set_meta("edge_id", owner)
+        known = msgspec.json.decode(store.meta("boots", "[]"), type=list[str])
+        boots = [*known[:1], *known[1:][-(BOOTS_MAX - 2) :], secrets.token_hex(8)]
+        store.set_meta("boots", msgspec.json.encode(boots).decode())
+        reason = unfit(read_generation(self._generation_file), self._generation())
+        if reason and not store.meta("unfit"):
+            store.set_meta("unfit", reason)
+        store.commit()
+        if store.meta("unfit"):
+            log.error("store_unfit", reason=store.meta("unfit"), expected=UNFIT_EXPECTED)
+        else:
+            write_generation(self._generation_file, self._generation())
+        return boots
+
+    def _generation(self) -> Generation:
+        return Generation(
+            inode=inode_of(self._path),
+            position=self._store.durable,
+            feed=int(self._store.meta("feed", "0")),
+        )
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` is set.
@@ -89,39 +118,48 @@ class Daemon:
         Args:
             stop: ends the daemon in good order.
             on_ready: called once tills are served.
-
-        Raises:
-            StaleStoreError: this store must not sell any more.
         """
         gateway = asyncio.create_task(self._gateway.run(), name="gateway")
         uplink = asyncio.create_task(self._uplink.run(), name="uplink")
         reminder = asyncio.create_task(self._remind(), name="reminder")
+        keeper = asyncio.create_task(self._keep_house(), name="keeper")
         ready = asyncio.create_task(self._connected.wait(), name="ready")
         ready.add_done_callback(lambda task: None if task.cancelled() else on_ready())
         stopped = asyncio.create_task(stop.wait(), name="stop")
-        running: set[asyncio.Task[Any]] = {gateway, uplink, reminder}
+        running: set[asyncio.Task[Any]] = {gateway, uplink, reminder, keeper}
         try:
             futures: set[asyncio.Future[Any]] = {*running, stopped, self._dispatcher.broken}
             done, _ = await asyncio.wait(futures, return_when="FIRST_COMPLETED")
             for future in done - {stopped}:
-                await self._mark_stale(future.exception())
                 future.result()  # None of them ends by itself but by an error.
         finally:
             await end(*running, ready, stopped)
             await self._dispatcher.close()
             self._store.close()
 
-    async def _mark_stale(self, error: BaseException | None) -> None:
-        """Remember over restarts that this store must not sell."""
-        if isinstance(error, StaleStoreError):
-            await self._dispatcher.idle()
-            self._store.rollback()
-            self._store.set_meta("stale", error.detail)
-            self._store.commit()
-
     def _on_connect(self) -> None:
         self._connected.set()
-        self._dispatcher.resend_all()
+        self._dispatcher.connected()
+
+    async def _keep_house(self) -> None:
+        """Let the core do its housekeeping, and remember the store's marks outside of it."""
+        loop = asyncio.get_running_loop()
+        written = self._generation()
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_MS / 1000)
+            self._dispatcher.schedule()
+            await self._dispatcher.idle()
+            generation = self._generation()
+            if generation == written or self._core.engine.state.unfit:
+                continue
+            try:
+                await loop.run_in_executor(
+                    None, write_generation, self._generation_file, generation
+                )
+            except OSError as error:
+                log.error("generation_not_written", error=str(error))
+            else:
+                written = generation
 
     async def _remind(self) -> None:
         """Send tasks again until a warehouse accepts them: the broker may have lost them."""
@@ -129,7 +167,7 @@ class Daemon:
             await asyncio.sleep(REMIND_S_MIN / 3)
             await self._dispatcher.idle()
             now_s = time.monotonic()
-            issued = {task.task_id: task for task in self._store.issued_tasks(TASKS_REMINDED_MAX)}
+            issued = {task.task_id: task for task in self._core.reminders()}
             self._reminders = {
                 task_id: self._reminders.get(task_id, (REMIND_S_MIN, now_s + REMIND_S_MIN))
                 for task_id in issued

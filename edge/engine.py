@@ -9,38 +9,55 @@ import hashlib
 
 import msgspec
 
-from edge import orders, tasks
-from edge.commands import Command, FeedItem, FromDevice, FromFeed, FromPeer, RetryParked
+from edge import cancellations, counts, orders, rebuild, tasks
+from edge.commands import (
+    Command,
+    FeedItem,
+    FollowUp,
+    FromDevice,
+    FromFeed,
+    FromPeer,
+    RetryParked,
+    StopSelling,
+)
+from edge.journal import Cause
 from edge.records import Answer, Arrival, Decision, Order, Records, Send
 from edge.state import State
 from shared.clock import to_datetime, to_ms
 from shared.envelope import Event, encode_event, make_event
 from shared.errors import (
+    AnswerPrunedError,
     GapError,
     IdReusedError,
     InternalError,
+    OutboxFullError,
     PointsmanError,
+    StaleStoreError,
     StorageError,
     TopicMismatchError,
     UnknownTypeError,
 )
 from shared.events import (
     Data,
+    EpochBegan,
     InputRejected,
     OrderAccepted,
     OrderCancelled,
     Payment,
+    PickKept,
     PickRejected,
     PickReport,
     PickRequested,
     PickShort,
+    PickWithdrawn,
     RouteRequested,
+    ShareReturned,
     StockCounted,
     StockMoved,
     StockReceived,
     type_of,
 )
-from shared.frames import Grant
+from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
 from shared.parts import CellUnits
 from shared.topics import edge_source
@@ -78,23 +95,31 @@ class Engine:
 
         Raises:
             PointsmanError: the input is refused; nothing has changed.
+            LackError: a patient payment lacks units; nothing has changed.
         """
-        sequence = self.state.journal.sequence
+        journal = self.state.journal
+        position = journal.position
         decision = Decision()
         try:
             match command:
-                case FromDevice(device, event, data):
-                    self._from_device(decision, device, event, data, now_ms)
+                case StopSelling(reason):
+                    decision.unfit = reason
                 case FromFeed(number, item):
                     decision = self._from_feed(number, item, now_ms)
+                case _ if self.state.unfit:
+                    raise _unfit(self.state.unfit)
+                case FromDevice():
+                    self._from_device(decision, command, now_ms)
                 case FromPeer(event, PickRequested() as request):
                     tasks.take_from_afar(self.state, decision, event, request)
                 case FromPeer(event):
                     raise _unknown(event.type, "pick.requested")
                 case RetryParked(order_id):
                     orders.retry(self.state, decision, order_id, now_ms)
+                case FollowUp(event, PickShort() | PickRejected() as told):
+                    orders.follow(self.state, decision, event, told, now_ms)
         except BaseException:
-            self.state.journal.sequence = sequence
+            journal.position = position
             raise
         self.state.apply(decision)
         return decision
@@ -102,7 +127,7 @@ class Engine:
     def due(self) -> RetryParked | None:
         """The next order to try again, if any."""
         order_id = next(iter(self.state.due), None)
-        if order_id is None:
+        if order_id is None or self.state.unfit:
             return None
         del self.state.due[order_id]
         return RetryParked(order_id)
@@ -140,10 +165,9 @@ class Engine:
         )
         return Send(device, data.kind, encode_event(event))
 
-    def _from_device(
-        self, decision: Decision, device: str, event: Event, data: Data, now_ms: int
-    ) -> None:
+    def _from_device(self, decision: Decision, command: FromDevice, now_ms: int) -> None:
         state = self.state
+        device, event, data = command.device, command.event, command.data
         if isinstance(data, RouteRequested):
             decision.sends.append(
                 self._reply(device, event.id, orders.quote(state, data, now_ms), now_ms)
@@ -156,14 +180,20 @@ class Engine:
         if known is not None:
             self._answer_again(decision, device, event, digest, known)
             return
-        sequence: int | None = None
+        if state.journal.position >= state.log_end_max:
+            raise OutboxFullError(
+                "central has not taken this edge's log for too long",
+                place="outbox",
+                expected="a link to central; send the event again when it is back",
+            )
+        position: int | None = None
         match data:
             case Payment():
-                sequence = state.journal.sequence + 1
-                orders.accept(state, decision, device, event, data, now_ms)
+                position = state.journal.position + 1
+                orders.accept(state, decision, command, data, now_ms)
             case OrderCancelled():
-                sequence = state.journal.sequence + 1
-                orders.cancel(state, decision, device, event, data, now_ms)
+                position = state.journal.position + 1
+                cancellations.cancel(state, decision, device, event, data, now_ms)
             case PickReport():
                 logged, told = tasks.report(state, decision, device, event, data, now_ms)
                 if (
@@ -175,20 +205,26 @@ class Engine:
                 self._stock_report(decision, device, event, data, now_ms)
             case _:
                 raise _unknown(event.type, "an event that devices publish")
-        decision.answers.append((event.source, event.id, Answer(digest, sequence)))
+        decision.answers.append((event.source, event.id, Answer(digest, position)))
 
     def _answer_again(
         self, decision: Decision, device: str, event: Event, digest: bytes, known: Answer
     ) -> None:
         """The same event again gets the stored answer; the same id with other content, none."""
-        if digest != known.digest:
+        if known.digest and digest != known.digest:
             raise IdReusedError(
                 f"event {event.id!r} of {event.source} was sent before with other content",
                 place="$.id",
                 expected="a new id for a new event; the very same event to repeat one",
             )
-        if known.sequence is not None:
-            payload = self._records.log_entry(known.sequence)
+        if known.position is not None:
+            payload = self._records.log_entry(known.position)
+            if payload is None:
+                raise AnswerPrunedError(
+                    f"event {event.id!r} was answered long ago; the answer is no longer kept here",
+                    place="$.id",
+                    expected="nothing: it has had its effect, and central's ledger has the answer",
+                )
             kind = OrderAccepted.kind if event.type == type_of(Payment) else OrderCancelled.kind
             decision.sends.append(Send(device, kind, payload))
 
@@ -218,7 +254,11 @@ class Engine:
             from_share = state.shares(data.node_id, data.lines)
             decision.taken += from_share
             data = msgspec.structs.replace(data, from_share=from_share)
-        state.journal.report(decision, event, data, now_ms, cause=event.id, order_id=event.id)
+        logged = state.journal.report(
+            decision, event, data, now_ms, cause=event.id, order_id=event.id
+        )
+        if isinstance(data, StockCounted):
+            counts.follow(state, decision, logged, data, now_ms)
 
     def _from_feed(
         self,
@@ -229,31 +269,40 @@ class Engine:
         state = self.state
         if number <= state.feed:
             return Decision()  # Applied before: numbers make every item count once.
-        if number != state.feed + 1:
+        restored = isinstance(item, Rejoin) and item.restored
+        if state.unfit and not isinstance(item, Rejoin):
+            raise _unfit(state.unfit)
+        if number != state.feed + 1 and not restored:
             raise GapError(
                 f"feed item {number} arrived after {state.feed}",
                 place="topic",
                 expected=f"item {state.feed + 1}; central sends again from there",
             )
-        sequence = state.journal.sequence
+        position, epochs = state.journal.position, state.journal.epochs
         decision = Decision()
         try:
             if isinstance(item, PointsmanError):
                 raise item
-            self._take_item(decision, item, now_ms)
+            self._take_item(decision, number, item, now_ms)
         except StorageError:
             raise
         except Exception as error:  # noqa: BLE001  # it must not hold up what comes behind it
-            state.journal.sequence = sequence
+            state.journal.position, state.journal.epochs = position, epochs
             decision = Decision(fault=_fault(error))
         decision.feed = number
         return decision
 
-    def _take_item(self, decision: Decision, item: FeedItem, now_ms: int) -> None:
+    def _take_item(self, decision: Decision, number: int, item: FeedItem, now_ms: int) -> None:
         state = self.state
         match item:
             case Network():
                 decision.network = item
+            case Recall(cells=cells):
+                self._return(decision, number, cells, now_ms)
+            case Rejoin():
+                self._rejoin(decision, item, now_ms)
+            case list():
+                rebuild.follow(state, decision, item)
             case Grant(cells=cells):
                 decision.given += cells
                 decision.granted = True
@@ -262,10 +311,36 @@ class Engine:
                 tasks.take_from_afar(state, decision, event, request)
             case (event, PickShort() | PickRejected() as told):
                 orders.follow(state, decision, event, told, now_ms)
+            case (event, PickWithdrawn() | PickKept() as told):
+                cancellations.settle(state, decision, event, told, now_ms)
+            case (event, OrderCancelled() as asked):
+                tasks.withdraw(state, decision, event, asked, now_ms)
+            case (event, OrderAccepted() as accepted):
+                cancellations.yield_to(state, decision, event, accepted, now_ms)
             case (_, StockMoved() as moved):
                 decision.arrivals += _arrivals(moved)
             case (event, _):
                 raise _unknown(event.type, "an event that central forwards")
+
+    def _return(self, decision: Decision, number: int, cells: list[CellUnits], now_ms: int) -> None:
+        """Give back what the shares still hold of what central wants."""
+        if self.state.ready:
+            decision.taken += self.state.held(cells)
+        returned = ShareReturned(cells=decision.taken, recall=number)
+        cause = f"recall.{number}"
+        self.state.journal.decide(decision, returned, now_ms, cause=Cause(cause), order_id=cause)
+
+    def _rejoin(self, decision: Decision, item: Rejoin, now_ms: int) -> None:
+        """Begin a new epoch: no share of the old one counts, and no other is sold from."""
+        journal = self.state.journal
+        ended = journal.epoch, journal.sequence
+        journal.enter(item.epoch)
+        decision.epochs = journal.epochs
+        decision.restored = item.restored
+        decision.unfit = ""
+        began = EpochBegan(epoch=item.epoch, previous_epoch=ended[0], previous_sequence=ended[1])
+        cause = f"rejoin.{item.epoch}"
+        journal.decide(decision, began, now_ms, cause=Cause(cause), order_id=cause)
 
 
 def _arrivals(moved: StockMoved) -> list[Arrival]:
@@ -295,6 +370,14 @@ def _fault(error: Exception) -> PointsmanError:
     fault = InternalError(f"{type(error).__name__}: {error}", place="feed")
     fault.__cause__ = error
     return fault
+
+
+def _unfit(reason: str) -> StaleStoreError:
+    return StaleStoreError(
+        reason,
+        place="store",
+        expected="`pointsman central fence` for this edge: it then begins a new epoch",
+    )
 
 
 def _unknown(type_name: str, expected: str) -> UnknownTypeError:

@@ -55,6 +55,7 @@ class Gateway:
         on_message: called when something waits in `intake`.
         on_overflow: called with a message for which there is no room.
         on_connect: called when the subscription stands, also after a reconnect.
+        on_loss: called when the connection is gone.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Gateway:
         on_message: Callable[[], None],
         on_overflow: Callable[[Message], None],
         on_connect: Callable[[], None],
+        on_loss: Callable[[], None],
     ) -> None:
         """See the class."""
         self.intake: deque[Message] = deque()
@@ -72,6 +74,7 @@ class Gateway:
         self._on_message = on_message
         self._on_overflow = on_overflow
         self._on_connect = on_connect
+        self._on_loss = on_loss
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._lost = asyncio.Event()
@@ -196,6 +199,7 @@ class Gateway:
         self.questions.clear()
         self._waiting_bytes = 0
         self._connection += 1
+        self._on_loop(self._on_loss)
         self._on_loop(self._lost.set)
 
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:

@@ -37,17 +37,34 @@ class Journal:
 
     Args:
         edge_id: who writes.
-        epoch: the edge's incarnation.
-        sequence: position of the newest entry in the store.
+        epochs: the edge's incarnations, each with the position before its first entry.
+        position: of the newest entry in the store, counted through all epochs.
         hlc: clock reading of the newest entry.
     """
 
-    def __init__(self, edge_id: str, epoch: int, sequence: int, hlc: str) -> None:
+    def __init__(
+        self, edge_id: str, epochs: list[tuple[int, int]], position: int, hlc: str
+    ) -> None:
         """See the class."""
         self.edge_id = edge_id
-        self.epoch = epoch
-        self.sequence = sequence
+        self.epochs = epochs
+        self.position = position
         self._clock = HybridClock(hlc)
+
+    @property
+    def epoch(self) -> int:
+        """The edge's present incarnation."""
+        return self.epochs[-1][0]
+
+    @property
+    def sequence(self) -> int:
+        """Of the newest entry in the present epoch; 0 before its first."""
+        return self.position - self.epochs[-1][1]
+
+    def enter(self, epoch: int) -> None:
+        """Begin an epoch: the next entry is its first."""
+        assert epoch > self.epoch, (epoch, self.epoch)
+        self.epochs = [*self.epochs, (epoch, self.position)]
 
     def decide(
         self, decision: Decision, data: Data, now_ms: int, *, cause: Cause, order_id: str
@@ -67,7 +84,7 @@ class Journal:
             correlationid=order_id,
             traceparent=cause.traceparent,
         )
-        return self._append(decision, event, order_id)
+        return self._append(decision, event, order_id, now_ms)
 
     def report(
         self,
@@ -90,14 +107,15 @@ class Journal:
             causationid=cause,
             correlationid=order_id,
         )
-        return self._append(decision, logged, order_id)
+        return self._append(decision, logged, order_id, now_ms)
 
     def _reading(self, cause_hlc: str | None, now_ms: int) -> str:
         if cause_hlc is not None:
             self._clock.observe(cause_hlc)
         return self._clock.tick(now_ms)
 
-    def _append(self, decision: Decision, event: Event, order_id: str) -> Event:
-        self.sequence += 1
-        decision.log.append(Entry(self.sequence, event.type, order_id, encode_event(event)))
+    def _append(self, decision: Decision, event: Event, order_id: str, now_ms: int) -> Event:
+        self.position += 1
+        entry = Entry(self.position, event.type, order_id, encode_event(event), now_ms)
+        decision.log.append(entry)
         return event

@@ -47,3 +47,17 @@ def m001_first(db: Database) -> None:
         );
         """
     )
+
+
+@migrations()
+def m002_epochs_and_retention(db: Database) -> None:
+    """The log's rows are numbered through all epochs, and know their age."""
+    db.executescript(
+        """
+        alter table log rename column sequence to position;
+        alter table log add column logged_ms integer not null default 0;
+        alter table answers rename column sequence to position;
+        create index tasks_open on tasks (node_id)
+            where state in ('issued', 'accepted', 'completed', 'packed');
+        """
+    )

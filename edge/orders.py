@@ -1,23 +1,24 @@
-"""Orders: accept, try again, replan, cancel.
+"""Orders: accept, try again, replan.
 
 Each function takes the engine's state and a decision to fill. Nothing here changes the state;
 `State.apply` does, once the decision is whole.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 import msgspec
 
+from edge.commands import FromDevice, LackError
 from edge.journal import Cause
-from edge.records import Committed, Decision, Order, Peer, Send, Task
+from edge.records import Committed, Decision, Order, Peer, Send
 from edge.routing.router import Question, Routed, Want, route
 from edge.state import State
 from edge.tasks import subtract, take
 from shared.clock import to_ms
 from shared.envelope import Event, encode_event
-from shared.errors import InvalidDataError, UnknownOrderError
+from shared.errors import UnknownOrderError
 from shared.events import (
     Data,
     OrderAccepted,
@@ -31,6 +32,7 @@ from shared.events import (
     RoutePlanned,
     RouteRequested,
 )
+from shared.frames import Lack
 from shared.ids import order_id as order_id_of
 from shared.ids import task_id as task_id_of
 from shared.parts import CellUnits, Contact, Plan, PlannedLine, Shortage
@@ -67,10 +69,15 @@ def quote(state: State, asked: RouteRequested, now_ms: int) -> RoutePlanned:
 
 
 def accept(
-    state: State, decision: Decision, device: str, event: Event, paid: Payment, now_ms: int
+    state: State, decision: Decision, command: FromDevice, paid: Payment, now_ms: int
 ) -> None:
-    """Take a payment: a fact, so whatever cannot be fulfilled now is parked."""
+    """Take a payment: a fact, so whatever cannot be fulfilled now is parked.
+
+    Raises:
+        LackError: shares lack something, and the payment may wait while central is asked.
+    """
     check(state, paid)
+    device, event = command.device, command.event
     order_id = order_id_of(event.source, event.id, to_ms(event.time))
     if paid.contact is not None and paid.contact != _NOTHING:
         decision.contact = (order_id, paid.contact)
@@ -86,6 +93,9 @@ def accept(
     )
     wants = [order.want(i, line.quantity) for i, line in enumerate(paid.lines)]
     answer = _route(state, order.question(wants), now_ms)
+    lacking = [x for x in answer.shortages if x.reason == "share"]
+    if command.patient and lacking:
+        raise LackError([Lack(sku=x.sku, quantity=x.quantity, node_id=x.node_id) for x in lacking])
     accepted = OrderAccepted(
         order_id=order_id,
         payment_source=event.source,
@@ -118,7 +128,7 @@ def retry(state: State, decision: Decision, order_id: str, now_ms: int) -> None:
         return
     cause = Cause(order.accepted_id)
     planned = RoutePlanned(order_id=order_id, plan=answer.plan, parked=answer.shortages)
-    logged = _tell(state, decision, order, planned, cause, now_ms)
+    logged = tell(state, decision, order, planned, cause, now_ms)
     order = msgspec.structs.replace(order, parked=answer.shortages)
     decision.orders.append(_commit(state, decision, order, answer.plan, Cause.of(logged), now_ms))
 
@@ -141,159 +151,49 @@ def follow(
     Raises:
         UnknownOrderError: the order is not kept here.
     """
-    order = _order(state, event.correlationid or "", "$.correlationid")
+    order = find(state, event.correlationid or "", "$.correlationid")
     failed = next((p for p in order.packages if p.task_id == told.task_id), None)
     if failed is None:
         return  # The order has let go of this task already: it was told before.
+    cancelling = dict(order.cancelling)
     missing = told.missing if isinstance(told, PickShort) else failed.lines
     lost = {line.line: line.quantity for line in missing}
-    released = [] if isinstance(told, PickShort) else _cells(failed.node_id, failed.lines)
+    released = [] if isinstance(told, PickShort) else cells_of(failed.node_id, failed.lines)
     rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
     packages = [rest if package is failed else package for package in order.packages]
+    # What the customer no longer wants, and the other edge could still be asked to drop, is
+    # not looked for elsewhere.
+    dropped = cancelling.get(told.task_id, {})
+    wanted = subtract(missing, dropped)
+    if dropped:
+        left = {n: dropped[n] - lost.get(n, 0) for n in dropped}
+        cancelling[told.task_id] = {n: units for n, units in left.items() if units > 0}
     order = msgspec.structs.replace(
         order,
         packages=[package for package in packages if package.lines],
         failed=sorted({*order.failed, failed.node_id}),
+        cancelling=cancelling,
     )
-    wants = [order.want(line.line, line.quantity) for line in missing]
-    answer = _route(state, order.question(wants), now_ms)
+    wants = [order.want(line.line, line.quantity) for line in wanted]
+    answer = _route(state, order.question(wants), now_ms) if wants else Routed(None, [])
     waiting = _together(order.parked, answer.shortages)
     order = msgspec.structs.replace(order, parked=waiting)
     decision.given += released
-    outcome: OrderParked | RoutePlanned
-    if answer.plan is None:
+    outcome: OrderParked | OrderCancelled | RoutePlanned
+    if answer.plan is None and not waiting:  # All of it was to be cancelled.
+        outcome = OrderCancelled(
+            order_id=order.order_id, released=released, nothing_left=not order.packages
+        )
+    elif answer.plan is None:
         outcome = OrderParked(order_id=order.order_id, parked=waiting, released=released)
     else:
         outcome = RoutePlanned(
             order_id=order.order_id, plan=answer.plan, parked=waiting, released=released
         )
-    logged = _tell(state, decision, order, outcome, Cause.of(event), now_ms)
+    logged = tell(state, decision, order, outcome, Cause.of(event), now_ms)
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
-
-
-def cancel(
-    state: State, decision: Decision, device: str, event: Event, asked: OrderCancelled, now_ms: int
-) -> None:
-    """Cancel what has not gone to a warehouse yet, and say of each unit what came of it.
-
-    Units that wait are simply no longer wanted. A package whose task is at one of this edge's
-    own nodes and not accepted is withdrawn, and what remains of it is asked for anew. All
-    else is too late: the goods come back as a return.
-
-    Raises:
-        UnknownOrderError: this edge keeps no such order.
-        InvalidDataError: a line that the order does not have, or more of it than it holds.
-    """
-    order = _order(state, asked.order_id, "$.data.order_id")
-    left = _held(order)
-    if asked.lines:
-        left = _named(order, asked.lines, left)
-    unparked: list[PlannedLine] = []
-    waiting: list[Shortage] = []
-    for shortage in order.parked:
-        units = min(left.get(shortage.line, 0), shortage.quantity)
-        if units:
-            left[shortage.line] -= units
-            unparked.append(PlannedLine(line=shortage.line, sku=shortage.sku, quantity=units))
-        if units < shortage.quantity:
-            waiting.append(msgspec.structs.replace(shortage, quantity=shortage.quantity - units))
-    withdrawn: list[str] = []
-    released: list[CellUnits] = []
-    kept: list[Committed] = []
-    renewed: list[tuple[Committed, Task]] = []
-    for package in order.packages:
-        task = state.records.task(package.task_id)
-        gone = [
-            PlannedLine(line=x.line, sku=x.sku, quantity=units)
-            for x in package.lines
-            if (units := min(left.get(x.line, 0), x.quantity))
-        ]
-        if not gone or task is None or task.state != "issued":
-            kept.append(package)
-            continue
-        taken = {line.line: line.quantity for line in gone}
-        for line, units in taken.items():
-            left[line] -= units
-        withdrawn.append(package.task_id)
-        released += _cells(package.node_id, gone)
-        decision.tasks.append(msgspec.structs.replace(task, state="withdrawn"))
-        rest = subtract(package.lines, taken)
-        if rest:
-            renewed.append((msgspec.structs.replace(package, lines=rest), task))
-    outcome = msgspec.structs.replace(
-        asked,
-        withdrawn=withdrawn,
-        released=released,
-        unparked=unparked,
-        parked=waiting,
-        nothing_left=not (kept or renewed or waiting),
-        too_late=[
-            PlannedLine(line=line, sku=order.payment.lines[line].sku, quantity=units)
-            for line, units in sorted(left.items())
-            if units
-        ],
-    )
-    logged = state.journal.decide(
-        decision, outcome, now_ms, cause=Cause.of(event), order_id=order.order_id
-    )
-    payload = encode_event(logged)
-    receivers = {
-        device,
-        order.device,
-        *(p.node_id for p in order.packages if p.task_id in withdrawn),
-    }
-    decision.sends += [Send(receiver, outcome.kind, payload) for receiver in sorted(receivers)]
-    decision.given += released
-    attempt = order.attempt + (1 if renewed else 0)
-    for number, (package, task) in enumerate(renewed):
-        package = msgspec.structs.replace(
-            package, task_id=task_id_of(order.order_id, attempt, number)
-        )
-        kept.append(package)
-        request = msgspec.structs.replace(
-            task.request, task_id=package.task_id, lines=package.lines
-        )
-        _ask(state, decision, request, Cause.of(logged), now_ms)
-    decision.orders.append(
-        msgspec.structs.replace(order, attempt=attempt, packages=kept, parked=waiting)
-    )
-    if waiting:
-        decision.due.append(order.order_id)  # What was cancelled may have held up the rest.
-
-
-def _held(order: Order) -> dict[int, int]:
-    """Units of each line that the order still holds: waiting, or in a package."""
-    held: dict[int, int] = {}
-    for line, units in (
-        *((x.line, x.quantity) for x in order.parked),
-        *((x.line, x.quantity) for package in order.packages for x in package.lines),
-    ):
-        held[line] = held.get(line, 0) + units
-    return held
-
-
-def _named(order: Order, lines: Sequence[PlannedLine], held: dict[int, int]) -> dict[int, int]:
-    """Units to cancel by line, where lines are named."""
-    named: dict[int, int] = {}
-    for number, line in enumerate(lines):
-        place = f"$.data.lines[{number}]"
-        known = line.line < len(order.payment.lines)
-        if not known or order.payment.lines[line.line].sku != line.sku or line.line in named:
-            raise InvalidDataError(
-                f"line {line.line} with SKU {line.sku!r} is not the order's, or named twice",
-                place=place,
-                expected="lines of the order, once each",
-            )
-        if line.quantity > held.get(line.line, 0):
-            raise InvalidDataError(
-                f"the order holds {held.get(line.line, 0)} units of line {line.line}",
-                place=f"{place}.quantity",
-                expected="at most what was not cancelled before",
-            )
-        named[line.line] = line.quantity
-    return named
 
 
 def _together(parked: Iterable[Shortage], more: Iterable[Shortage]) -> list[Shortage]:
@@ -306,7 +206,12 @@ def _together(parked: Iterable[Shortage], more: Iterable[Shortage]) -> list[Shor
     return [waiting[line] for line in sorted(waiting)]
 
 
-def _order(state: State, order_id: str, place: str) -> Order:
+def find(state: State, order_id: str, place: str) -> Order:
+    """An order of this edge.
+
+    Raises:
+        UnknownOrderError: this edge keeps no such order.
+    """
     order = state.records.order(order_id)
     if order is None:
         raise UnknownOrderError(
@@ -317,7 +222,8 @@ def _order(state: State, order_id: str, place: str) -> Order:
     return order
 
 
-def _cells(node_id: str, lines: Iterable[PlannedLine]) -> list[CellUnits]:
+def cells_of(node_id: str, lines: Iterable[PlannedLine]) -> list[CellUnits]:
+    """Lines as units of a node's cells."""
     return [CellUnits(node_id=node_id, sku=x.sku, quantity=x.quantity) for x in lines]
 
 
@@ -336,7 +242,7 @@ def _route(state: State, question: Question, now_ms: int) -> Routed:
     return Routed(answer.plan, sorted(shortages, key=lambda shortage: shortage.line))
 
 
-def _tell(
+def tell(
     state: State, decision: Decision, order: Order, data: Data, cause: Cause, now_ms: int
 ) -> Event:
     """Log a change of the order and tell the device that sent it."""
@@ -352,16 +258,17 @@ def _commit(
     attempt = order.attempt + 1
     packages = list(order.packages)
     for package in plan.packages:
-        task_id = task_id_of(order.order_id, attempt, package.package)
-        packages.append(
-            Committed(
-                task_id=task_id,
-                node_id=package.node_id,
-                service_id=package.service_id,
-                lines=package.lines,
-            )
+        task_id = task_id_of(order.order_id, state.edge_id, attempt, package.package)
+        committed = Committed(
+            task_id=task_id,
+            node_id=package.node_id,
+            service_id=package.service_id,
+            lines=package.lines,
+            ready_at=package.ready_at,
+            arrives_at=package.arrives_at,
         )
-        decision.taken += _cells(package.node_id, package.lines)
+        packages.append(committed)
+        decision.taken += cells_of(package.node_id, package.lines)
         if order.payment.fulfilment.kind == "carry_out":
             left = PackageShipped(
                 task_id=task_id,
@@ -371,24 +278,29 @@ def _commit(
             )
             state.journal.decide(decision, left, now_ms, cause=cause, order_id=order.order_id)
             continue
-        request = PickRequested(
-            task_id=task_id,
-            order_id=order.order_id,
-            home_edge_id=state.edge_id,
-            node_id=package.node_id,
-            service_id=package.service_id,
-            lines=package.lines,
-            ready_at=package.ready_at,
-            arrives_at=package.arrives_at,
-        )
-        _ask(state, decision, request, cause, now_ms)
+        ask(state, decision, order.order_id, committed, cause, now_ms)
     return msgspec.structs.replace(order, attempt=attempt, packages=packages)
 
 
-def _ask(
-    state: State, decision: Decision, request: PickRequested, cause: Cause, now_ms: int
+def ask(
+    state: State,
+    decision: Decision,
+    order_id: str,
+    package: Committed,
+    cause: Cause,
+    now_ms: int,
 ) -> None:
     """Log a pick task and send it on its way: to the own warehouse, or to the node's edge."""
+    request = PickRequested(
+        task_id=package.task_id,
+        order_id=order_id,
+        home_edge_id=state.edge_id,
+        node_id=package.node_id,
+        service_id=package.service_id,
+        lines=package.lines,
+        ready_at=package.ready_at,
+        arrives_at=package.arrives_at,
+    )
     logged = state.journal.decide(decision, request, now_ms, cause=cause, order_id=request.order_id)
     edge_id = state.home_of(request.node_id)
     if edge_id == state.edge_id:

@@ -10,11 +10,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from edge.commands import FollowUp
 from edge.routing.router import Question, Want
+from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Payment, PickRequested
 from shared.network import Network
-from shared.parts import CellUnits, Contact, PlannedLine, Shortage
+from shared.parts import CellUnits, Contact, Moment, PlannedLine, Shortage
 from shared.tasks import TaskState
 
 
@@ -25,6 +27,8 @@ class Committed(Struct, frozen=True):
     node_id: str
     service_id: str
     lines: list[PlannedLine]
+    ready_at: Moment
+    arrives_at: Moment
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,9 @@ class Order(Struct, frozen=True, kw_only=True):
         attempt: plans made so far; numbers the tasks.
         parked: lines that wait, oldest order first in line.
         failed: nodes that were short or rejected, not asked again until they get new units.
+        cancelling: tasks at other edges' nodes that were asked to be dropped: line number to
+            the units that are no longer wanted.
+        untold: while the order is rebuilt from the ledger, reports that it has not followed.
     """
 
     order_id: str
@@ -46,6 +53,8 @@ class Order(Struct, frozen=True, kw_only=True):
     packages: list[Committed]
     parked: list[Shortage]
     failed: list[str]
+    cancelling: dict[str, dict[int, int]] = {}
+    untold: list[Event] = []
 
     def question(self, wants: list[Want]) -> Question:
         """Ask for nodes for some of the order's lines."""
@@ -77,10 +86,13 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True):
-    """What became of an event: its digest, and where in the log the answer stands, if any."""
+    """What became of an event: its digest, and where in the log the answer stands, if any.
+
+    The digest is empty where the answer was rebuilt from the ledger, which lacks the contact.
+    """
 
     digest: bytes
-    sequence: int | None
+    position: int | None
 
 
 class Arrival(Struct, frozen=True):
@@ -97,8 +109,12 @@ class Records(Protocol):
         """A value kept by name."""
         ...
 
-    def last_sequence(self) -> int:
+    def last_position(self) -> int:
         """Position of the newest log entry; 0 when the log is empty."""
+        ...
+
+    def epochs(self) -> list[tuple[int, int]]:
+        """The edge's epochs, oldest first, each with the log position before its first entry."""
         ...
 
     def network(self) -> Network | None:
@@ -113,12 +129,16 @@ class Records(Protocol):
         """What became of an event that was handled before."""
         ...
 
-    def log_entry(self, sequence: int) -> bytes:
-        """The event at a position of the log."""
+    def log_entry(self, position: int) -> bytes | None:
+        """The event at a position of the log; None: it was pruned."""
         ...
 
     def order(self, order_id: str) -> Order | None:
         """An order of this edge."""
+        ...
+
+    def untold_orders(self) -> Iterable[Order]:
+        """Orders with reports that they have not followed; only after a rebuild."""
         ...
 
     def parked_orders(self) -> Iterable[Order]:
@@ -127,6 +147,10 @@ class Records(Protocol):
 
     def task(self, task_id: str) -> Task | None:
         """A task of this edge's nodes."""
+        ...
+
+    def open_tasks(self, node_id: str) -> Iterable[Task]:
+        """Tasks of a node whose goods have not left it, newest first."""
         ...
 
     def arrivals(self, after_ms: int) -> Iterable[Arrival]:
@@ -155,10 +179,11 @@ class Peer:
 class Entry:
     """A log entry: the event's bytes at its position."""
 
-    sequence: int
+    position: int
     type: str
     order_id: str
     event: bytes
+    logged_ms: int
 
 
 @dataclass(slots=True)
@@ -176,9 +201,17 @@ class Decision:
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
+    epochs: list[tuple[int, int]] | None = None
+    """Set when a new epoch begins: every share is gone before `given` is added."""
+    restored: bool = False
+    """Orders, tasks and arrivals are gone before those of this decision are added."""
+    unfit: str | None = None
+    """Set: why the store must not sell; empty: it may again."""
     feed: int | None = None
     granted: bool = False
     due: list[str] = field(default_factory=list)
     """Orders that may now be planned further."""
+    after: list[FollowUp] = field(default_factory=list)
+    """To be decided next, in the same transaction: it draws on shares that this one has moved."""
     fault: PointsmanError | None = None
     """Why a feed item was skipped."""

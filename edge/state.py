@@ -1,5 +1,6 @@
 """What the engine holds in memory, all of it rebuilt from the store at start."""
 
+import sys
 from collections.abc import Iterable
 
 import msgspec
@@ -21,18 +22,24 @@ class State:
     Attributes:
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
+        unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
+        log_end_max: the log may not grow beyond this position, since central has not taken
+            enough of it.
     """
 
     def __init__(self, edge_id: str, records: Records, now_ms: int) -> None:
         """Read everything from `records`."""
         self.edge_id = edge_id
         self.records = records
-        sequence = records.last_sequence()
+        position = records.last_position()
         hlc = "0" * 16
-        if sequence:
-            hlc = decode_event(records.log_entry(sequence)).hlc or hlc
-        self.journal = Journal(edge_id, int(records.meta("epoch", "1")), sequence, hlc)
+        newest = records.log_entry(position)
+        if newest is not None:
+            hlc = decode_event(newest).hlc or hlc
+        self.journal = Journal(edge_id, records.epochs(), position, hlc)
         self.feed = int(records.meta("feed", "0"))
+        self.unfit = records.meta("unfit")
+        self.log_end_max: int = sys.maxsize
         self.due: dict[str, None] = {}
         self._waiting: dict[str, set[str]] = {}  # SKU to orders
         self._wants: dict[str, set[str]] = {}  # order to SKUs
@@ -130,6 +137,23 @@ class State:
             CellUnits(node_id=node_id, sku=sku, quantity=n) for sku, n in found.items() if n > 0
         ]
 
+    @property
+    def ready(self) -> bool:
+        """Whether a network has arrived."""
+        return self._snapshot is not None
+
+    def held(self, cells: Iterable[CellUnits]) -> list[CellUnits]:
+        """Of these units, as many as this edge's shares hold; cells are named once each."""
+        found = []
+        for cell in cells:
+            node = self.snapshot.node_ix.get(cell.node_id)
+            product = self.snapshot.sku_ix.get(cell.sku)
+            if node is not None and product is not None:
+                units = min(cell.quantity, int(self.stock.share[product, node]))
+                if units > 0:
+                    found.append(msgspec.structs.replace(cell, quantity=units))
+        return found
+
     def index(self, order: Order) -> None:
         """Remember what the order waits for now."""
         for sku in self._wants.pop(order.order_id, ()):
@@ -164,6 +188,15 @@ class State:
 
     def apply(self, decision: Decision) -> None:
         """Move the shares and remember the orders of a decision, once it is whole."""
+        if decision.unfit is not None:
+            self.unfit = decision.unfit
+        if decision.epochs is not None and self._stock is not None:
+            self._stock.clear()
+        if decision.restored:
+            self._wants.clear()
+            self._waiting.clear()
+            self._arrivals.clear()
+            self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
         if decision.given:

@@ -31,6 +31,10 @@ class Stock:
             if node is not None and product is not None:
                 self.share[product, node] = units
 
+    def clear(self) -> None:
+        """Nothing may be promised any more."""
+        self.share[:] = 0
+
     def move(self, cells: Sequence[CellUnits], sign: int) -> None:
         """Add (`sign` +1) or take (-1) units. Taking more than is there is a fault of ours."""
         for cell in cells:

@@ -6,7 +6,6 @@ survives a power cut.
 """
 
 import hashlib
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ import msgspec
 from sqlite_utils import Database
 
 from edge.migrations import migrations
+from edge.quarantine import excerpt, masked
 from edge.records import Answer, Arrival, Decision, Order, Task
 from shared.errors import PointsmanError, StorageError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
-from shared.limits import EXCERPT_BYTES_MAX
 from shared.network import Network
 from shared.parts import Contact, PlannedLine
 
@@ -29,7 +28,6 @@ QUARANTINE_ROWS_MAX: Final = 10_000
 
 _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
-_DIGITS = re.compile(r"\d(?:[ -]?\d){6,}")
 
 
 class Store:
@@ -60,7 +58,7 @@ class Store:
             self._connection.close()
             raise _unusable(path, error) from error
         self._open = False
-        self.durable = self._newest = self.last_sequence()
+        self.durable = self._newest = self.last_position()
 
     def close(self) -> None:
         """Close the file; what is not committed is gone."""
@@ -104,8 +102,16 @@ class Store:
             StorageError: the disk is full or broken; call `rollback`.
         """
         for entry in decision.log:
-            assert entry.sequence == self._newest + 1, f"a gap in the log at {entry.sequence}"
-            self._newest = entry.sequence
+            assert entry.position == self._newest + 1, f"a gap in the log at {entry.position}"
+            self._newest = entry.position
+        if decision.epochs is not None:
+            self.set_meta("epochs", msgspec.json.encode(decision.epochs).decode())
+            self._execute("delete from cells")
+        if decision.restored:
+            for table in ("orders", "tasks", "arrivals"):
+                self._execute(f"delete from {table}")  # noqa: S608  # our own names
+        if decision.unfit is not None:
+            self.set_meta("unfit", decision.unfit)
         if decision.network is not None:
             self._many(
                 "insert or replace into networks values (?, ?)",
@@ -122,8 +128,8 @@ class Store:
             [(cell.quantity, cell.node_id, cell.sku) for cell in decision.taken],
         )
         self._many(
-            "insert into log values (?, ?, ?, ?)",
-            [(entry.sequence, entry.type, entry.order_id, entry.event) for entry in decision.log],
+            "insert into log values (?, ?, ?, ?, ?)",
+            [(x.position, x.type, x.order_id, x.event, x.logged_ms) for x in decision.log],
         )
         self._many(
             "insert or replace into orders values (?, ?, ?)",
@@ -144,8 +150,8 @@ class Store:
             ],
         )
         self._many(
-            "insert into answers values (?, ?, ?, ?)",
-            [(source, key, x.digest, x.sequence) for source, key, x in decision.answers],
+            "insert or ignore into answers values (?, ?, ?, ?)",
+            [(source, key, x.digest, x.position) for source, key, x in decision.answers],
         )
         self._many(
             "insert or ignore into arrivals values (?, ?)",
@@ -172,10 +178,14 @@ class Store:
         self.begin()
         self._execute("insert or replace into meta values (?, ?)", key, value)
 
-    def last_sequence(self) -> int:
+    def last_position(self) -> int:
         """Position of the newest log entry; 0 when the log is empty."""
-        row = self._row("select max(sequence) from log")
+        row = self._row("select max(position) from log")
         return (row[0] if row else None) or 0
+
+    def epochs(self) -> list[tuple[int, int]]:
+        """The edge's epochs, oldest first, each with the log position before its first entry."""
+        return msgspec.json.decode(self.meta("epochs", "[[1,0]]"), type=list[tuple[int, int]])
 
     def network(self) -> Network | None:
         """The newest network snapshot."""
@@ -189,23 +199,29 @@ class Store:
     def answer(self, source: str, event_id: str) -> Answer | None:
         """What became of an event that was handled before."""
         row = self._row(
-            "select digest, sequence from answers where source = ? and event_id = ?",
+            "select digest, position from answers where source = ? and event_id = ?",
             source,
             event_id,
         )
         return Answer(*row) if row else None
 
-    def log_entry(self, sequence: int) -> bytes:
-        """The event at a position of the log."""
-        row = self._row("select event from log where sequence = ?", sequence)
-        assert row is not None, f"no log entry {sequence}"
-        event: bytes = row[0]
-        return event
+    def log_entry(self, position: int) -> bytes | None:
+        """The event at a position of the log; None: it was pruned."""
+        row = self._row("select event from log where position = ?", position)
+        return row[0] if row else None
 
     def order(self, order_id: str) -> Order | None:
         """An order of this edge."""
         row = self._row("select body from orders where order_id = ?", order_id)
         return _order_decoder.decode(row[0]) if row else None
+
+    def untold_orders(self) -> Iterator[Order]:
+        """Orders with reports that they have not followed; only after a rebuild."""
+        rows = self._rows(
+            "select body from orders where json_extract(body, '$.untold[0]') is not null "
+            "order by order_id"
+        )
+        return (_order_decoder.decode(body) for (body,) in rows)
 
     def parked_orders(self) -> Iterator[Order]:
         """Orders with parked lines, oldest first."""
@@ -216,6 +232,15 @@ class Store:
         """A task of this edge's nodes."""
         row = self._row("select task_id, state, event, body from tasks where task_id = ?", task_id)
         return _task(*row) if row else None
+
+    def open_tasks(self, node_id: str) -> Iterator[Task]:
+        """Tasks of a node whose goods have not left it, newest first."""
+        rows = self._rows(
+            "select task_id, state, event, body from tasks where node_id = ? and state in "
+            "('issued', 'accepted', 'completed', 'packed') order by order_id desc, task_id desc",
+            node_id,
+        )
+        return (_task(*row) for row in rows)
 
     def arrivals(self, after_ms: int) -> Iterator[Arrival]:
         """Units on their way that are expected after a moment."""
@@ -234,13 +259,39 @@ class Store:
         )
         return [_task(*row) for row in rows]
 
-    def log_after(self, sequence: int, rows_max: int) -> list[tuple[int, bytes]]:
-        """Log entries behind a position: (sequence, event)."""
+    def log_after(self, position: int, rows_max: int) -> list[tuple[int, bytes]]:
+        """Log entries behind a position: (position, event)."""
         return self._rows(
-            "select sequence, event from log where sequence > ? order by sequence limit ?",
-            sequence,
+            "select position, event from log where position > ? order by position limit ?",
+            position,
             rows_max,
         )
+
+    def prune_log(self, through: int, before_ms: int, rows_max: int) -> int:
+        """Forget old entries that central has; the newest entry always stays.
+
+        Args:
+            through: central has the log through this position.
+            before_ms: only entries logged before; milliseconds since 1970 UTC.
+            rows_max: at most so many, so that nobody waits for it.
+
+        Returns:
+            How many entries are gone.
+        """
+        oldest = self._rows(
+            "select position, logged_ms from log order by position limit ?", rows_max
+        )
+        last = 0
+        for position, logged_ms in oldest:
+            if position > min(through, self._newest - 1) or logged_ms >= before_ms:
+                break  # A clock that was set back must not leave gaps.
+            last = position
+        if not last:
+            return 0
+        self.begin()
+        self._execute("delete from log where position <= ?", last)
+        first: int = oldest[0][0]
+        return last - first + 1
 
     def contacts(self, rows_max: int) -> list[ContactFor]:
         """Contacts that central does not have yet."""
@@ -270,9 +321,9 @@ class Store:
         self._execute(
             "insert into quarantine values (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
             "on conflict do update set last_at = excluded.last_at, times = times + 1",
-            digest, at, at, _masked(topic[:256]), error.code, _masked(error.place[:1024]),
-            _masked(error.detail[:1024]), _masked(error.expected[:1024]), len(payload),
-            _masked(_excerpt(payload)),
+            digest, at, at, masked(topic[:256]), error.code, masked(error.place[:1024]),
+            masked(error.detail[:1024]), masked(error.expected[:1024]), len(payload),
+            masked(excerpt(payload)),
         )  # fmt: skip
         self._execute(
             "delete from quarantine where rowid <= (select max(rowid) from quarantine) - ?",
@@ -320,25 +371,6 @@ def read_quarantine(path: Path) -> list[dict[str, Any]]:
         raise StorageError(
             f"{path}: {error}", place=str(path), expected="the data_dir of an edge that has run"
         ) from error
-
-
-def _excerpt(payload: bytes) -> str:
-    """The beginning of a refused payload, without contact details."""
-    try:
-        document = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if b"contact" in payload:
-            return "(not kept: not JSON, and may hold contact details)"
-    else:
-        data = document.get("data") if isinstance(document, dict) else None
-        if isinstance(data, dict) and "contact" in data:
-            data["contact"] = "(not kept)"
-            payload = msgspec.json.encode(document)
-    return payload[:EXCERPT_BYTES_MAX].decode(errors="replace")
-
-
-def _masked(text: str) -> str:
-    return _DIGITS.sub("#######", text)
 
 
 def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:

@@ -4,18 +4,23 @@ from collections.abc import Iterable
 
 import msgspec
 
+from edge.journal import Cause
 from edge.records import Decision, Send, Task
 from edge.state import State
 from shared.envelope import Event, encode_event
 from shared.errors import InvalidDataError, TopicMismatchError, UnknownTaskError, WrongStateError
 from shared.events import (
+    OrderCancelled,
     PackageShipped,
+    PickKept,
     PickReport,
     PickRequested,
     PickShort,
+    PickWithdrawn,
 )
 from shared.parts import PlannedLine
 from shared.tasks import after
+from shared.topics import edge_of
 
 
 def take(decision: Decision, request: PickRequested, event: Event) -> None:
@@ -43,6 +48,32 @@ def take_from_afar(state: State, decision: Decision, event: Event, request: Pick
     state.require_own_node(request.node_id, "$.data.node_id")
     if state.records.task(request.task_id) is None:
         take(decision, request, event)
+
+
+def withdraw(
+    state: State, decision: Decision, event: Event, asked: OrderCancelled, now_ms: int
+) -> None:
+    """Another edge asks to drop tasks at nodes of this one: drop what nobody has accepted.
+
+    Each task is answered: the other edge keeps the order, and its units.
+    """
+    for named in asked.asked:
+        if state.home_of(named.node_id) != state.edge_id:
+            continue
+        task = state.records.task(named.task_id)
+        # No such task: this edge was restored, and the task was settled long ago.
+        home = edge_of(event.source) if task is None else task.request.home_edge_id
+        told: PickReport
+        if task is not None and task.state == "issued":
+            told = PickWithdrawn(task_id=named.task_id, node_id=named.node_id, home_edge_id=home)
+            decision.tasks.append(msgspec.structs.replace(task, state="withdrawn"))
+        else:
+            told = PickKept(task_id=named.task_id, node_id=named.node_id, home_edge_id=home)
+        logged = state.journal.decide(
+            decision, told, now_ms, cause=Cause.of(event), order_id=asked.order_id
+        )
+        if isinstance(told, PickWithdrawn):
+            decision.sends.append(Send(named.node_id, told.kind, encode_event(logged)))
 
 
 def report(

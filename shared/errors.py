@@ -139,8 +139,20 @@ class GapError(PointsmanError):
     code = "sequence_gap"
 
 
+class OutboxFullError(PointsmanError):
+    """Central has not taken the edge's log for so long that no more of it may pile up."""
+
+    code = "outbox_full"
+
+
+class AnswerPrunedError(PointsmanError):
+    """The event was handled long ago; its answer is in central's ledger, and no longer here."""
+
+    code = "answer_pruned"
+
+
 class StaleStoreError(PointsmanError):
-    """The edge's store is older than what central has of it."""
+    """The edge's store is older than what central has of it, or a copy: it must not sell."""
 
     code = "stale_store"
 

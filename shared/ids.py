@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from zlib import crc32
 
 
 def order_id(source: str, event_id: str, time_ms: int) -> str:
@@ -23,12 +24,13 @@ def order_id(source: str, event_id: str, time_ms: int) -> str:
     return str(uuid.UUID(int=value))
 
 
-def task_id(order_id: str, attempt: int, package: int) -> str:
-    """The pick task of package number `package` in the order's plan number `attempt`.
+def task_id(order_id: str, edge_id: str, attempt: int, package: int) -> str:
+    """The pick task of package number `package` in an edge's plan number `attempt` for an order.
 
-    Deterministic, so that a task that arrives by two ways is recognised as one.
+    Deterministic, so that a task that arrives by two ways is recognised as one; and another
+    one where two edges have planned for the same order.
     """
-    return f"{order_id}.{attempt}.{package}"
+    return f"{order_id}.{crc32(edge_id.encode()):08x}.{attempt}.{package}"
 
 
 def edge_event_id(edge_id: str, epoch: int, sequence: int) -> str:

@@ -69,6 +69,11 @@ def device_source(device: str) -> str:
     return f"/devices/{device}"
 
 
+def edge_of(source: str) -> str:
+    """The edge of an `edge_source`."""
+    return source.removeprefix("/edges/")
+
+
 def edge_source(edge_id: str) -> str:
     """CloudEvents `source` of an edge daemon."""
     return f"/edges/{edge_id}"

@@ -125,13 +125,19 @@ class Shop:
 
     def do(self, command: Any) -> Decision:
         """Decide, commit, and take note of what is said."""
+        decision = self._decide(command)
+        self.store.commit()
+        return decision
+
+    def _decide(self, command: Any) -> Decision:
         decision = self.engine.handle(command, self.now_ms)
         self.store.write(decision)
-        self.store.commit()
         for send in decision.sends:
             self.said.append((send.device, send.kind, decode_event(send.payload)))
         for peer in decision.peers:
             self.peers.append((peer.edge_id, decode_event(peer.payload)))
+        for follow_up in decision.after:
+            self._decide(follow_up)
         return decision
 
     def tell(self, device: str, data: Data, event_id: str | None = None) -> Decision:

@@ -232,9 +232,22 @@ class _Gathered:
                 else:
                     reason = "packages_max"
                 found.append(
-                    Shortage(line=want.line, sku=want.sku, quantity=want.quantity, reason=reason)
+                    Shortage(
+                        line=want.line,
+                        sku=want.sku,
+                        quantity=want.quantity,
+                        reason=reason,
+                        node_id=self._only_node(),
+                    )
                 )
         return sorted(found, key=lambda shortage: shortage.line)
+
+    def _only_node(self) -> str | None:
+        """Where the customer stands, or will come to."""
+        question = self.question
+        if question.fulfilment.kind == "delivery":
+            return None
+        return question.fulfilment.node_id or question.store_id
 
     def exclusions(self) -> list[Exclusion]:
         """Why each node that is in no option for any group is out."""

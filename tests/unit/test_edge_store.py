@@ -23,7 +23,7 @@ def test_what_was_committed_survives_and_what_was_not_does_not(tmp_path: Path) -
     shop.restart()  # Without a commit.
     assert len(shop.log()) == 2
     assert shop.share("dc-south", "sku-1") == 4
-    assert shop.engine.state.journal.sequence == 2
+    assert shop.engine.state.journal.position == 2
 
 
 def fill(shop: Shop) -> None:

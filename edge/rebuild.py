@@ -1,0 +1,221 @@
+"""What a restored edge has lost, put together again from the ledger's copy of its own past.
+
+Central sends the events of the edge's unsettled and recent orders, and of the tasks at its own
+nodes, in the order in which the ledger has them; an empty part ends it. Shares are not rebuilt:
+a new epoch begins with those that are granted from then on.
+"""
+
+import msgspec
+
+from edge.commands import FollowUp
+from edge.network import COUNTER
+from edge.records import Answer, Committed, Decision, Order, Task
+from edge.state import State
+from edge.tasks import subtract
+from shared.envelope import Event, decode_data, encode_event
+from shared.events import (
+    Data,
+    OrderAccepted,
+    OrderCancelled,
+    OrderParked,
+    PackageShipped,
+    PickRejected,
+    PickReport,
+    PickRequested,
+    PickShort,
+    RoutePlanned,
+)
+from shared.parts import PlannedLine
+from shared.tasks import after
+from shared.topics import device_source, edge_source
+
+UNKNOWN_DIGEST = b""
+"""The ledger lacks the contact that the digest of a payment covers."""
+
+
+def follow(state: State, decision: Decision, part: list[tuple[Event, Data]]) -> None:
+    """Take a part of the past into the records; the empty part is the last one."""
+    past = _Past(state)
+    if not part:
+        for order in state.records.untold_orders():
+            decision.after += [FollowUp(event, decode_data(event)) for event in order.untold]
+            decision.orders.append(msgspec.structs.replace(order, untold=[]))
+        return
+    for event, data in part:
+        past.take(event, data)
+        answered = _answered(event, data)
+        if answered is not None:
+            decision.answers.append((*answered, Answer(UNKNOWN_DIGEST, None)))
+    decision.orders += past.orders.values()
+    decision.tasks += past.tasks.values()
+
+
+def _answered(event: Event, data: Data) -> tuple[str, str] | None:
+    """The device's event that was handled: repeated, it must have no effect again."""
+    if isinstance(data, OrderAccepted):
+        return data.payment_source, data.payment_event_id
+    return None if event.source.startswith("/edges/") else (event.source, event.id)
+
+
+class _Past:
+    """The records as one part of the past changes them."""
+
+    def __init__(self, state: State) -> None:
+        self.orders: dict[str, Order] = {}
+        self.tasks: dict[str, Task] = {}
+        self._state = state
+        self._source = edge_source(state.edge_id)
+
+    def take(self, event: Event, data: Data) -> None:
+        """One event."""
+        mine = event.source == self._source
+        match data:
+            case OrderAccepted() if mine:
+                self._accepted(event, data)
+            case RoutePlanned(order_id=str() as order_id) | OrderParked(order_id=order_id) if mine:
+                self._told(order_id, event)
+                self._change(order_id, parked=data.parked)
+            case OrderCancelled(order_id=order_id) if mine:
+                self._told(order_id, event)
+                self._cancelled(data)
+            case PickRequested():
+                self._requested(event, data, mine)
+            case PickReport():
+                self._reported(event, data)
+            case _:
+                pass
+
+    def _order(self, order_id: str) -> Order | None:
+        return self.orders.get(order_id) or self._state.records.order(order_id)
+
+    def _change(self, order_id: str, **changes: object) -> None:
+        order = self._order(order_id)
+        if order is not None:
+            self.orders[order_id] = msgspec.structs.replace(order, **changes)
+
+    def _accepted(self, event: Event, data: OrderAccepted) -> None:
+        self.orders[data.order_id] = Order(
+            order_id=data.order_id,
+            device=data.payment_source.removeprefix(device_source("")),
+            accepted_id=event.id,
+            payment=data.payment,
+            attempt=0,
+            packages=[],
+            parked=data.parked,
+            failed=[],
+        )
+
+    def _told(self, order_id: str, event: Event) -> None:
+        """The order has followed the report that caused this event."""
+        order = self._order(order_id)
+        if order is None:
+            return
+        for cause in order.untold:
+            if cause.id == event.causationid:
+                told = decode_data(cause)
+                assert isinstance(told, PickShort | PickRejected)
+                packages = [_without(package, told) for package in order.packages]
+                failed = told.node_id
+                self._change(
+                    order_id,
+                    packages=[package for package in packages if package.lines],
+                    failed=sorted({*order.failed, *([failed] if failed else [])}),
+                    untold=[x for x in order.untold if x is not cause],
+                )
+
+    def _cancelled(self, data: OrderCancelled) -> None:
+        order = self._order(data.order_id)
+        if order is None:
+            return
+        wanted = {line.line: line.quantity for line in data.lines}
+        cancelling = {k: v for k, v in order.cancelling.items() if k not in data.withdrawn}
+        for asked in data.asked:
+            for package in order.packages:
+                if package.task_id == asked.task_id:
+                    cancelling[asked.task_id] = {
+                        x.line: min(x.quantity, wanted.get(x.line, 0) if wanted else x.quantity)
+                        for x in package.lines
+                    }
+        self._change(
+            data.order_id,
+            packages=[p for p in order.packages if p.task_id not in data.withdrawn],
+            parked=data.parked,
+            cancelling=cancelling,
+        )
+        for task_id in data.withdrawn:
+            task = self._task(task_id)
+            if task is not None:
+                self.tasks[task_id] = msgspec.structs.replace(task, state="withdrawn")
+
+    def _requested(self, event: Event, data: PickRequested, mine: bool) -> None:
+        if mine:
+            self._commit(
+                data.order_id,
+                Committed(
+                    task_id=data.task_id,
+                    node_id=data.node_id,
+                    service_id=data.service_id,
+                    lines=data.lines,
+                    ready_at=data.ready_at,
+                    arrives_at=data.arrives_at,
+                ),
+            )
+        if self._state.home_of(data.node_id) == self._state.edge_id:
+            self.tasks[data.task_id] = Task(
+                task_id=data.task_id,
+                state="issued",
+                request=data,
+                event_id=event.id,
+                event=encode_event(event),
+                lines=data.lines,
+            )
+
+    def _commit(self, order_id: str, package: Committed) -> None:
+        order = self._order(order_id)
+        if order is not None:
+            self._change(
+                order_id,
+                packages=[*order.packages, package],
+                attempt=max(order.attempt, int(package.task_id.split(".")[-2])),
+            )
+
+    def _task(self, task_id: str) -> Task | None:
+        return self.tasks.get(task_id) or self._state.records.task(task_id)
+
+    def _reported(self, event: Event, data: PickReport) -> None:
+        task = self._task(data.task_id)
+        if task is not None:
+            lines, state = task.lines, after(data.kind, task.state) or task.state
+            if isinstance(data, PickShort):
+                lines = subtract(lines, {x.line: x.quantity for x in data.missing})
+                state = state if lines else "rejected"
+            self.tasks[data.task_id] = msgspec.structs.replace(task, state=state, lines=lines)
+        elif isinstance(data, PackageShipped) and event.source == self._source:
+            # Carried out of the store: a package without a task.
+            order = self._order(event.correlationid or "")
+            if order is not None and data.node_id is not None:
+                self._commit(
+                    order.order_id,
+                    Committed(
+                        task_id=data.task_id,
+                        node_id=data.node_id,
+                        service_id=COUNTER,
+                        lines=data.lines,
+                        ready_at=event.time,
+                        arrives_at=event.time,
+                    ),
+                )
+        order = self._order(event.correlationid or "")
+        mine = data.home_edge_id == self._state.edge_id
+        if mine and isinstance(data, PickShort | PickRejected) and order is not None:
+            self._change(order.order_id, untold=[*order.untold, event])
+
+
+def _without(package: Committed, told: PickShort | PickRejected) -> Committed:
+    """A package after its node has failed some of it, or all."""
+    if package.task_id != told.task_id:
+        return package
+    lines: list[PlannedLine] = []
+    if isinstance(told, PickShort):
+        lines = subtract(package.lines, {x.line: x.quantity for x in told.missing})
+    return msgspec.structs.replace(package, lines=lines)
