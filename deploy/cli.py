@@ -92,7 +92,8 @@ def edge_warm() -> None:
 def edge_quarantine(config: ConfigOption, rows: int = 50) -> None:
     """List the inputs that were refused, newest first, with the code and the place."""
     from edge.config import load_config
-    from edge.store import FILE_NAME, read_quarantine
+    from edge.quarantine import read_quarantine
+    from edge.store import FILE_NAME
 
     found = taught(read_quarantine, taught(load_config, config).data_dir / FILE_NAME)
     table = Table("last", "times", "topic", "code", "place", "what is wrong", "expected")

@@ -69,6 +69,8 @@ def cancel(
         assert task is not None
         withdrawn.append(package.task_id)
         released += orders.cells_of(package.node_id, gone)
+        if not subtract(package.lines, taken):
+            released += package.slot_cells()
         decision.tasks.append(msgspec.structs.replace(task, state="withdrawn"))
         rest = subtract(package.lines, taken)
         if rest:
@@ -138,7 +140,8 @@ def settle(
         outcome = OrderCancelled(
             order_id=order.order_id,
             withdrawn=[told.task_id],
-            released=orders.cells_of(package.node_id, gone),
+            released=orders.cells_of(package.node_id, gone)
+            + ([] if rest else package.slot_cells()),
             parked=order.parked,
             nothing_left=not (kept or renewed or order.parked),
         )

@@ -83,7 +83,7 @@ class Daemon:
             The names of this process and of those that central may know, see `frames.Hello`.
         """
         store = self._store
-        store.forget_arrivals(self._clock.now_ms())
+        store.forget_past(self._clock.now_ms())
         owner = store.meta("edge_id", self._config.edge_id)
         if owner != self._config.edge_id:
             raise ConfigError(

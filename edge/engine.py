@@ -38,6 +38,7 @@ from shared.errors import (
     UnknownTypeError,
 )
 from shared.events import (
+    CapacityAnnounced,
     Data,
     EpochBegan,
     InputRejected,
@@ -201,7 +202,7 @@ class Engine:
                     and told.home_edge_id == state.edge_id
                 ):
                     orders.follow(state, decision, logged, told, now_ms)
-            case StockReceived() | StockCounted() | StockMoved():
+            case StockReceived() | StockCounted() | StockMoved() | CapacityAnnounced():
                 self._stock_report(decision, device, event, data, now_ms)
             case _:
                 raise _unknown(event.type, "an event that devices publish")
@@ -233,7 +234,7 @@ class Engine:
         decision: Decision,
         device: str,
         event: Event,
-        data: StockReceived | StockCounted | StockMoved,
+        data: StockReceived | StockCounted | StockMoved | CapacityAnnounced,
         now_ms: int,
     ) -> None:
         """Stock is told by its own node; central, which keeps the accounts, hands it out."""
@@ -245,6 +246,10 @@ class Engine:
                 place="topic",
                 expected=f"the report on {data.node_id}'s own topic",
             )
+        if isinstance(data, CapacityAnnounced):
+            decision.capacity.append(data)
+            state.journal.report(decision, event, data, now_ms, cause=event.id, order_id=event.id)
+            return
         for number, sku in enumerate([line.sku for line in data.lines]):
             state.require_sku(sku, f"$.data.lines[{number}].sku")
         if isinstance(data, StockMoved):
@@ -317,6 +322,8 @@ class Engine:
                 tasks.withdraw(state, decision, event, asked, now_ms)
             case (event, OrderAccepted() as accepted):
                 cancellations.yield_to(state, decision, event, accepted, now_ms)
+            case (_, CapacityAnnounced() as announced):
+                decision.capacity.append(announced)
             case (_, StockMoved() as moved):
                 decision.arrivals += _arrivals(moved)
             case (event, _):

@@ -57,6 +57,15 @@ def m002_epochs_and_retention(db: Database) -> None:
         alter table log rename column sequence to position;
         alter table log add column logged_ms integer not null default 0;
         alter table answers rename column sequence to position;
+        create table slots (
+            node_id text, starts_ms integer, ends_ms integer not null,
+            primary key (node_id, starts_ms)
+        ) without rowid;
+        -- What picks have taught, see edge/failures.py.
+        create table failures (
+            node_id text, sku text, score integer not null, at_ms integer not null,
+            primary key (node_id, sku)
+        ) without rowid;
         create index tasks_open on tasks (node_id)
             where state in ('issued', 'accepted', 'completed', 'packed');
         """

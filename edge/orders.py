@@ -13,7 +13,8 @@ import msgspec
 from edge.commands import FromDevice, LackError
 from edge.journal import Cause
 from edge.records import Committed, Decision, Order, Peer, Send
-from edge.routing.router import Question, Routed, Want, route
+from edge.routing.question import Question, Routed, Want
+from edge.routing.router import route
 from edge.state import State
 from edge.tasks import subtract, take
 from shared.clock import to_ms
@@ -160,6 +161,12 @@ def follow(
     lost = {line.line: line.quantity for line in missing}
     released = [] if isinstance(told, PickShort) else cells_of(failed.node_id, failed.lines)
     rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
+    if not rest.lines:
+        released = released + failed.slot_cells()
+    decision.failures += [
+        state.failures.after(failed.node_id, sku, now_ms)
+        for sku in sorted({x.sku for x in missing})
+    ]
     packages = [rest if package is failed else package for package in order.packages]
     # What the customer no longer wants, and the other edge could still be asked to drop, is
     # not looked for elsewhere.
@@ -237,7 +244,14 @@ def _route(state: State, question: Question, now_ms: int) -> Routed:
     ]
     answer = Routed(None, [])
     if known:
-        answer = route(state.snapshot, state.stock, replace(question, wants=known), now_ms)
+        answer = route(
+            state.snapshot,
+            state.stock,
+            replace(question, wants=known),
+            now_ms,
+            state.slots,
+            state.failures,
+        )
     shortages = state.with_expected([*answer.shortages, *dropped], now_ms)
     return Routed(answer.plan, sorted(shortages, key=lambda shortage: shortage.line))
 
@@ -266,9 +280,10 @@ def _commit(
             lines=package.lines,
             ready_at=package.ready_at,
             arrives_at=package.arrives_at,
+            slot=package.slot,
         )
         packages.append(committed)
-        decision.taken += cells_of(package.node_id, package.lines)
+        decision.taken += cells_of(package.node_id, package.lines) + committed.slot_cells()
         if order.payment.fulfilment.kind == "carry_out":
             left = PackageShipped(
                 task_id=task_id,
@@ -300,6 +315,7 @@ def ask(
         lines=package.lines,
         ready_at=package.ready_at,
         arrives_at=package.arrives_at,
+        slot=package.slot,
     )
     logged = state.journal.decide(decision, request, now_ms, cause=cause, order_id=request.order_id)
     edge_id = state.home_of(request.node_id)

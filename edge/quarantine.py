@@ -4,13 +4,35 @@ A till that sends a card or phone number by mistake must not leave it here.
 """
 
 import re
-from typing import Final
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
+from sqlite_utils import Database
 
+from shared.errors import StorageError
 from shared.limits import EXCERPT_BYTES_MAX
 
 _DIGITS: Final = re.compile(r"\d(?:[ -]?\d){6,}")
+
+
+def read_quarantine(path: Path) -> list[dict[str, Any]]:
+    """The refused inputs, newest first, read beside a running daemon.
+
+    Raises:
+        StorageError: there is no such file.
+    """
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return list(Database(connection)["quarantine"].rows_where(order_by="last_at desc"))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"{path}: {error}", place=str(path), expected="the data_dir of an edge that has run"
+        ) from error
 
 
 def excerpt(payload: bytes) -> str:

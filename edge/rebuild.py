@@ -158,6 +158,7 @@ class _Past:
                     lines=data.lines,
                     ready_at=data.ready_at,
                     arrives_at=data.arrives_at,
+                    slot=data.slot,
                 ),
             )
         if self._state.home_of(data.node_id) == self._state.edge_id:

@@ -11,10 +11,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from edge.commands import FollowUp
-from edge.routing.router import Question, Want
+from edge.failures import Failure
+from edge.routing.question import Question, Want
 from shared.envelope import Event
 from shared.errors import PointsmanError
-from shared.events import Payment, PickRequested
+from shared.events import CapacityAnnounced, Payment, PickRequested
 from shared.network import Network
 from shared.parts import CellUnits, Contact, Moment, PlannedLine, Shortage
 from shared.tasks import TaskState
@@ -29,6 +30,13 @@ class Committed(Struct, frozen=True):
     lines: list[PlannedLine]
     ready_at: Moment
     arrives_at: Moment
+    slot: str | None = None
+
+    def slot_cells(self) -> list[CellUnits]:
+        """The pick capacity that the package takes."""
+        if self.slot is None:
+            return []
+        return [CellUnits(node_id=self.node_id, sku=self.slot, quantity=1)]
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -153,6 +161,14 @@ class Records(Protocol):
         """Tasks of a node whose goods have not left it, newest first."""
         ...
 
+    def slots(self) -> Iterable[tuple[str, int, int]]:
+        """Pick capacity that nodes have announced: node, start and end in ms."""
+        ...
+
+    def failures(self) -> Iterable[Failure]:
+        """What picks have taught."""
+        ...
+
     def arrivals(self, after_ms: int) -> Iterable[Arrival]:
         """Units on their way that are expected after a moment."""
         ...
@@ -198,6 +214,8 @@ class Decision:
     orders: list[Order] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
+    capacity: list[CapacityAnnounced] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
     contact: tuple[str, Contact] | None = None
     network: Network | None = None

@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
+from edge.capacity import Slots
+from edge.failures import Failures
 from edge.journal import Journal
 from edge.network import Snapshot
 from edge.records import Arrival, Decision, Order, Records
@@ -13,7 +16,10 @@ from shared.clock import to_datetime
 from shared.envelope import decode_event
 from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
-from shared.parts import CellUnits, Shortage, StockLine
+from shared.parts import CellUnits, Shortage, StockLine, is_slot
+
+_CAPACITY: Final = "slot."
+"""What orders wait for that lack not goods but somebody to pick them."""
 
 
 class State:
@@ -47,6 +53,8 @@ class State:
             self.index(order)
         self._arrivals: dict[str, list[int]] = {}
         self.expect(records.arrivals(now_ms))
+        self.slots = Slots(records.slots(), records.cells())
+        self.failures = Failures(records.failures())
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
         network = records.network()
@@ -142,16 +150,21 @@ class State:
         """Whether a network has arrived."""
         return self._snapshot is not None
 
+    def share(self, node_id: str, sku: str) -> int:
+        """Units of a cell that this edge may still promise."""
+        if is_slot(sku):
+            return self.slots.share(node_id, sku)
+        node, product = self.snapshot.node_ix.get(node_id), self.snapshot.sku_ix.get(sku)
+        known = node is not None and product is not None
+        return int(self.stock.share[product, node]) if known else 0
+
     def held(self, cells: Iterable[CellUnits]) -> list[CellUnits]:
         """Of these units, as many as this edge's shares hold; cells are named once each."""
         found = []
         for cell in cells:
-            node = self.snapshot.node_ix.get(cell.node_id)
-            product = self.snapshot.sku_ix.get(cell.sku)
-            if node is not None and product is not None:
-                units = min(cell.quantity, int(self.stock.share[product, node]))
-                if units > 0:
-                    found.append(msgspec.structs.replace(cell, quantity=units))
+            units = min(cell.quantity, self.share(cell.node_id, cell.sku))
+            if units > 0:
+                found.append(msgspec.structs.replace(cell, quantity=units))
         return found
 
     def index(self, order: Order) -> None:
@@ -159,7 +172,10 @@ class State:
         for sku in self._wants.pop(order.order_id, ()):
             self._waiting[sku].discard(order.order_id)
         if order.parked:
-            self._wants[order.order_id] = {shortage.sku for shortage in order.parked}
+            self._wants[order.order_id] = {
+                _CAPACITY if shortage.reason == "capacity" else shortage.sku
+                for shortage in order.parked
+            }
             for sku in self._wants[order.order_id]:
                 self._waiting.setdefault(sku, set()).add(order.order_id)
 
@@ -185,13 +201,16 @@ class State:
     def _move(self, cells: list[CellUnits], sign: int) -> None:
         if self._stock is not None:  # Grants before the first network wait in the store.
             self._stock.move(cells, sign)
+        self.slots.move(cells, sign)
 
     def apply(self, decision: Decision) -> None:
         """Move the shares and remember the orders of a decision, once it is whole."""
         if decision.unfit is not None:
             self.unfit = decision.unfit
-        if decision.epochs is not None and self._stock is not None:
-            self._stock.clear()
+        if decision.epochs is not None:
+            self.slots.clear()
+            if self._stock is not None:
+                self._stock.clear()
         if decision.restored:
             self._wants.clear()
             self._waiting.clear()
@@ -199,10 +218,15 @@ class State:
             self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
+        for announced in decision.capacity:
+            self.slots.announce(announced)
+        for failure in decision.failures:
+            self.failures.put(failure)
         if decision.given:
             self._move(decision.given, +1)
             for cell in decision.given:
-                self.due.update(dict.fromkeys(self.waiting(cell.sku)))
+                sku = _CAPACITY if is_slot(cell.sku) else cell.sku
+                self.due.update(dict.fromkeys(self.waiting(sku)))
         if decision.taken:
             self._move(decision.taken, -1)
         for order in decision.orders:

@@ -14,9 +14,11 @@ from typing import Any, Final
 import msgspec
 from sqlite_utils import Database
 
+from edge.failures import Failure
 from edge.migrations import migrations
 from edge.quarantine import excerpt, masked
 from edge.records import Answer, Arrival, Decision, Order, Task
+from shared.clock import to_ms
 from shared.errors import PointsmanError, StorageError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
@@ -25,6 +27,7 @@ from shared.parts import Contact, PlannedLine
 
 FILE_NAME: Final = "edge.db"
 QUARANTINE_ROWS_MAX: Final = 10_000
+_DAY_MS: Final = 86_400_000
 
 _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
@@ -157,6 +160,15 @@ class Store:
             "insert or ignore into arrivals values (?, ?)",
             [(arrival.sku, arrival.expected_ms) for arrival in decision.arrivals],
         )
+        self._many(
+            "insert or replace into slots values (?, ?, ?)",
+            [
+                (announced.node_id, to_ms(slot.starts_at), to_ms(slot.ends_at))
+                for announced in decision.capacity
+                for slot in announced.slots
+            ],
+        )
+        self._many("insert or replace into failures values (?, ?, ?, ?)", decision.failures)
         if decision.contact is not None:
             order_id, contact = decision.contact
             self._many(
@@ -242,6 +254,15 @@ class Store:
         )
         return (_task(*row) for row in rows)
 
+    def slots(self) -> Iterator[tuple[str, int, int]]:
+        """Pick capacity that nodes have announced: node, start and end in ms."""
+        return iter(self._rows("select node_id, starts_ms, ends_ms from slots"))
+
+    def failures(self) -> Iterator[Failure]:
+        """What picks have taught."""
+        rows = self._rows("select node_id, sku, score, at_ms from failures")
+        return (Failure(*row) for row in rows)
+
     def arrivals(self, after_ms: int) -> Iterator[Arrival]:
         """Units on their way that are expected after a moment."""
         rows = self._rows("select sku, expected_ms from arrivals where expected_ms > ?", after_ms)
@@ -305,9 +326,10 @@ class Store:
         """Central has these."""
         self._many("delete from contacts where order_id = ?", [(x,) for x in order_ids])
 
-    def forget_arrivals(self, before_ms: int) -> None:
-        """What was expected before has come, or will not."""
+    def forget_past(self, before_ms: int) -> None:
+        """Arrivals that were expected before have come, or will not; slots are over."""
         self._many("delete from arrivals where expected_ms < ?", [(before_ms,)])
+        self._many("delete from slots where ends_ms < ?", [(before_ms - _DAY_MS,)])
 
     def quarantine(self, topic: str, payload: bytes, error: PointsmanError, at: str) -> None:
         """Keep a refused input where an operator finds it, once, however often it comes.
@@ -353,24 +375,6 @@ class Store:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise _storage_error(error) from error
-
-
-def read_quarantine(path: Path) -> list[dict[str, Any]]:
-    """The refused inputs, newest first, read beside a running daemon.
-
-    Raises:
-        StorageError: there is no such file.
-    """
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            return list(Database(connection)["quarantine"].rows_where(order_by="last_at desc"))
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise StorageError(
-            f"{path}: {error}", place=str(path), expected="the data_dir of an edge that has run"
-        ) from error
 
 
 def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:

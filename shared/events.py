@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
-from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX, SEQUENCE_MAX
+from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX, SEQUENCE_MAX, SLOTS_MAX
 from shared.parts import (
     Cells,
     Channel,
@@ -26,6 +26,7 @@ from shared.parts import (
     PlannedLine,
     Reference,
     Shortages,
+    Slot,
     StockLine,
     TaskAt,
     Text,
@@ -180,6 +181,9 @@ class PickRequested(Data, frozen=True):
     lines: Annotated[list[PlannedLine], Meta(min_length=1, max_length=LINES_MAX)]
     ready_at: Moment
     arrives_at: Moment
+    slot: Annotated[Name, Meta(description="The slot of pick capacity that it takes.")] | None = (
+        None
+    )
 
 
 class PickReport(Data, frozen=True):
@@ -329,6 +333,15 @@ class EpochBegan(Data, frozen=True):
     ]
 
 
+class CapacityAnnounced(Data, frozen=True):
+    """How many packages a node can pick in each of some slots; a slot said again is replaced."""
+
+    kind: ClassVar[str] = "capacity.announced"
+
+    node_id: Name
+    slots: Annotated[list[Slot], Meta(min_length=1, max_length=SLOTS_MAX)]
+
+
 def type_of(data: Data | type[Data]) -> str:
     """The CloudEvents type, e.g. ``pointsman.payment.succeeded.v1``."""
     return f"pointsman.{data.kind}.v1"
@@ -337,6 +350,7 @@ def type_of(data: Data | type[Data]) -> str:
 UP: Final[tuple[type[Data], ...]] = (
     Payment, RouteRequested, OrderCancelled, PickAccepted, PickCompleted, PickShort, PickRejected,
     PackagePacked, PackageShipped, PackageDelivered, StockReceived, StockCounted, StockMoved,
+    CapacityAnnounced,
 )  # fmt: skip
 """What devices publish."""
 

@@ -25,6 +25,9 @@ MONEY_MINOR_MAX: Final = 10**13
 PACKAGES_MAX: Final = 64
 """Most packages a plan may have, whatever the profile says."""
 
+SLOTS_MAX: Final = 400
+"""Slots of one announcement: a week of half hours fits."""
+
 SEQUENCE_MAX: Final = 10**15
 NODES_MAX: Final = 2_000
 PRODUCTS_MAX: Final = 200_000

@@ -22,7 +22,7 @@ from shared.limits import (
     TARIFFS_MAX,
     WEIGHT_G_MAX,
 )
-from shared.parts import Currency, Name, Text
+from shared.parts import Currency, Name, Text, is_slot
 
 Minute = Annotated[int, Meta(ge=0, le=1440, description="Minute of the local day.")]
 Grams = Annotated[int, Meta(ge=1, le=WEIGHT_G_MAX)]
@@ -112,6 +112,9 @@ class Profile(Row, frozen=True):
     split_cost_minor: Annotated[Cost, Meta(description="Per package beyond the first.")] = 0
     late_minor_per_h: Annotated[Cost, Meta(description="Per hour beyond the deadline.")] = 0
     packages_max: Annotated[int, Meta(ge=1, le=PACKAGES_MAX)] = 8
+    reroute_minor: Annotated[
+        Cost, Meta(description="What it costs when a node fails its pick.")
+    ] = 500
 
 
 class Network(Row, frozen=True):
@@ -131,7 +134,9 @@ class Network(Row, frozen=True):
         nodes = _unique("nodes", [node.node_id for node in self.nodes])
         services = _unique("services", [service.service_id for service in self.services])
         tariffs = _unique("tariffs", [tariff.tariff_id for tariff in self.tariffs])
-        _unique("products", [product.sku for product in self.products])
+        for sku in _unique("products", [product.sku for product in self.products]):
+            if is_slot(sku):
+                raise ValueError(f"the SKU {sku!r} begins like the name of a slot")
         _unique("lanes", [f"{x.node_id} {x.service_id} {x.region}" for x in self.lanes])
         for lane in self.lanes:
             for name, known in (

@@ -4,8 +4,8 @@ An unknown field is refused, so that a typing error is told and never silently i
 is no field for card data, so that none is taken.
 """
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -132,11 +132,16 @@ class Package(Part, frozen=True):
     late_s: Annotated[
         int, Meta(ge=0, le=10**9, description="Seconds that the promise misses the deadline by.")
     ] = 0
+    slot: (
+        Annotated[Name, Meta(description="The slot of the node's pick capacity that it takes.")]
+        | None
+    ) = None
 
 
 ExclusionCode = Literal[
-    "share", "area", "closed", "no_lane", "carrier_limit", "not_chosen_by_customer", "failed_before"
-]
+    "share", "area", "closed", "no_lane", "carrier_limit", "not_chosen_by_customer",
+    "failed_before", "capacity",
+]  # fmt: skip
 
 
 class Exclusion(Part, frozen=True):
@@ -160,7 +165,7 @@ class Plan(Part, frozen=True):
     excluded: Annotated[list[Exclusion], Meta(max_length=NODES_MAX)] = []
 
 
-ShortageReason = Literal["share", "ship_together", "unroutable", "packages_max"]
+ShortageReason = Literal["share", "ship_together", "unroutable", "packages_max", "capacity"]
 
 
 class Shortage(Part, frozen=True):
@@ -173,7 +178,8 @@ class Shortage(Part, frozen=True):
         ShortageReason,
         Meta(
             description="share: no node may promise enough; ship_together: its group waits; "
-            "unroutable: no open lane or limit; packages_max: only in more packages than allowed."
+            "unroutable: no open lane or limit; packages_max: only in more packages than allowed; "
+            "capacity: nobody can pick it in any slot that is known."
         ),
     ]
     expected_at: Annotated[Moment, Meta(description="Next arrival that is known.")] | None = None
@@ -206,6 +212,33 @@ class StockLine(Part, frozen=True):
 
     sku: Name
     quantity: Quantity
+
+
+class Slot(Part, frozen=True):
+    """A time in which a node picks, and how many packages it can pick then in all."""
+
+    starts_at: Moment
+    ends_at: Moment
+    packages: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
+
+    def __post_init__(self) -> None:
+        """A slot has a length."""
+        if self.starts_at >= self.ends_at:
+            raise ValueError("starts_at must be before ends_at")
+
+
+SLOT_PREFIX: Final = "slot."
+"""Names of slots among the SKUs of stock cells; no product's SKU may begin so."""
+
+
+def slot_sku(starts_at: datetime) -> str:
+    """The SKU of the cells in which a slot's capacity is kept."""
+    return f"{SLOT_PREFIX}{starts_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def is_slot(sku: str) -> bool:
+    """Whether a cell of this SKU holds capacity instead of goods."""
+    return sku.startswith(SLOT_PREFIX)
 
 
 class CountLine(Part, frozen=True):

@@ -16,6 +16,7 @@ from shared.events import (
     BY_TYPE,
     DOWN,
     UP,
+    CapacityAnnounced,
     Data,
     EpochBegan,
     InputRejected,
@@ -57,6 +58,7 @@ from shared.parts import (  # fmt: skip
     Plan,
     PlannedLine,
     Shortage,
+    Slot,
     StockLine,
 )
 
@@ -198,7 +200,7 @@ assert {"network", "grant", "event", "recall", "rejoin", "past"} == frames.FEED_
 def example(kind: type[Data]) -> Event:
     """One good event of a kind, as it travels; edges' and logged events with their extensions."""
     data = _EXAMPLES[kind]
-    device = _NODE if kind.kind.startswith(("pick.", "package.", "stock.")) else _TILL
+    device = _NODE if kind.kind.startswith(("pick.", "package.", "stock.", "capacity.")) else _TILL
     if kind in UP and kind is not OrderCancelled:
         return make_event(
             data, id=f"{device}-000123", source=topics.device_source(device), time=_NINE
@@ -261,6 +263,9 @@ _SHORT = [Shortage(line=1, sku="85123A", quantity=1, reason="share", expected_at
 _CELLS = [CellUnits(node_id=_NODE, sku="22423", quantity=2)]
 
 _EXAMPLES: Final[dict[type[Data], Data]] = {
+    CapacityAnnounced: CapacityAnnounced(
+        node_id=_NODE, slots=[Slot(starts_at=_NINE, ends_at=_NOON, packages=240)]
+    ),
     PickWithdrawn: PickWithdrawn(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),
     PickKept: PickKept(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),
     ShareReturned: ShareReturned(cells=_CELLS, recall=17),

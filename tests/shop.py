@@ -156,7 +156,11 @@ class Shop:
             CellUnits(node_id=node_id, sku=sku.replace("_", "-"), quantity=n)
             for sku, n in units.items()
         ]
-        return self.feed(Grant(cells=cells))
+        return self.do_grant(*cells)
+
+    def do_grant(self, *cells: CellUnits) -> Decision:
+        """Central grants these units."""
+        return self.feed(Grant(cells=list(cells)))
 
     def retry(self) -> list[Decision]:
         """Try every due order again."""

@@ -4,25 +4,25 @@ Pure: the same snapshot, shares, question and time give the same plan, bit for b
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.capacity import Slots
+from edge.failures import Failures
 from edge.network import Ints, Options, Snapshot
 from edge.routing.problem import Problem, Solution
+from edge.routing.question import Question, Routed, group_wants
 from edge.routing.solve import solve
 from edge.stock import Stock
 from shared.clock import to_datetime, to_ms
 from shared.limits import COST_MINOR_MAX
 from shared.parts import (
-    Customer,
-    Destination,
     Exclusion,
     ExclusionCode,
-    Fulfilment,
     Money,
     Package,
     Plan,
@@ -38,73 +38,23 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A line that looks for a node: its number in the order, and its ship-together group."""
+class Known:
+    """All that a decision is made by, besides the question and the time."""
 
-    line: int
-    sku: str
-    quantity: int
-    group: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be routed.
-
-    Attributes:
-        packages_used: packages that the order has already; they count against the limit.
-        failed: nodes that failed this order before and are not asked again.
-    """
-
-    wants: Sequence[Want]
-    fulfilment: Fulfilment
-    store_id: str
-    customer: Customer
-    destination: Destination | None
-    packages_used: int = 0
-    failed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """A plan for what can be fulfilled now, and the lines that cannot."""
-
-    plan: Plan | None
-    shortages: list[Shortage]
-
-
-def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
-    """Lines that ship together, in the order of their first lines.
-
-    Lines of one group ship together, and so do lines of one SKU: two packages that draw on
-    one cell would have to share it between them. Where the customer refuses splits, all do.
-    """
-    groups: list[list[Want]] = []
-    home: dict[str, list[Want]] = {}
-    for want in wants:
-        keys = ["s " + want.sku] + ([] if want.group is None else ["g " + want.group])
-        if not split_allowed:
-            keys = ["all"]
-        found = {id(group): group for key in keys if (group := home.get(key)) is not None}
-        if not found:
-            target: list[Want] = []
-            groups.append(target)
-        else:
-            target, *others = sorted(found.values(), key=lambda group: group[0].line)
-            for other in others:
-                target.extend(other)
-                groups.remove(other)
-                home.update((key, target) for key, group in home.items() if group is other)
-        target.append(want)
-        home.update((key, target) for key in keys)
-    return groups
+    snapshot: Snapshot
+    stock: Stock
+    slots: Slots
+    failures: Failures
 
 
 class _Gathered:
     """One question as arrays. Entries are distinct SKUs within groups, grouped in order."""
 
-    def __init__(self, snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> None:
+    def __init__(self, known: Known, question: Question, now_ms: int, crowded: set[int]) -> None:
+        snapshot = known.snapshot
+        self.known = known
         self.snapshot = snapshot
+        self.now_ms = now_ms
         self.question = question
         self.groups = group_wants(question.wants, question.customer.split_allowed)
         units_of: list[dict[str, int]] = []
@@ -117,7 +67,8 @@ class _Gathered:
         products = np.array([snapshot.sku_ix[sku] for sku in self.skus], np.int64)
         demand = np.array([n for units in units_of for n in units.values()], np.int64)
         starts = np.cumsum([0] + [len(units) for units in units_of[:-1]])
-        self.shares = stock.share[products]
+        self.starts = starts
+        self.shares = known.stock.share[products]
         self.weight_g: Ints = np.add.reduceat(demand * snapshot.weight_g[products], starts)
 
         self.options = self._options()
@@ -127,6 +78,10 @@ class _Gathered:
         limit_g = snapshot.step_g[self.options.tariff].max(axis=1, initial=0)
         self.can: Bools = self.stocked & (self.weight_g[None, :] <= limit_g[:, None])
         self.ready_ms = snapshot.ready_ms(self.options.node, now_ms)
+        self.full = set(crowded)
+        self.slot_of: dict[int, str] = {}
+        self._take_slots()
+        self.failing = self._failing()
         self.arrives_ms: Ints = self.ready_ms + self.options.transit_h * _HOUR_MS
 
     def _options(self) -> Options:
@@ -145,6 +100,46 @@ class _Gathered:
         return Options(
             options.node[keep], options.service[keep], options.transit_h[keep], options.tariff[keep]
         )
+
+    def _take_slots(self) -> None:
+        """Where nodes have announced slots, a package waits for the first with room."""
+        if self.question.fulfilment.kind == "carry_out":
+            return  # Nobody picks it.
+        for node_id in self.known.slots.nodes():
+            node = self.snapshot.node_ix.get(node_id, -1)
+            rows = np.flatnonzero(self.options.node == node)
+            if not rows.size:
+                continue
+            slot = self.known.slots.first(node_id, int(self.ready_ms[rows[0]]))
+            if slot is None:
+                self.full.add(node)
+            else:
+                self.slot_of[node] = slot.sku
+                self.ready_ms[rows] = np.maximum(self.ready_ms[rows], slot.starts_ms)
+        if self.full:
+            self.can[np.isin(self.options.node, list(self.full))] = False
+
+    def crowded(self, plan: Plan) -> set[int]:
+        """Nodes that the plan gives more packages than this edge may put into their slot."""
+        packages = Counter(self.snapshot.node_ix[x.node_id] for x in plan.packages if x.slot)
+        return {
+            node
+            for node, count in packages.items()
+            if count
+            > self.known.slots.share(self.snapshot.network.nodes[node].node_id, self.slot_of[node])
+        }
+
+    def _failing(self) -> Ints:
+        """int64[O, G], what a failed pick of each group by each option costs, times its chance."""
+        cost: Ints = np.zeros(self.can.shape, np.int64)
+        reroute = self.snapshot.network.profile.reroute_minor
+        ends = [*self.starts[1:].tolist(), len(self.skus)]
+        for group, (start, end) in enumerate(zip(self.starts.tolist(), ends, strict=True)):
+            for sku in self.skus[start:end]:
+                for node_id, chance in self.known.failures.chances(sku, self.now_ms):
+                    node = self.snapshot.node_ix.get(node_id, -1)
+                    cost[self.options.node == node, group] += reroute * chance // 1_000
+        return np.minimum(cost, reroute)
 
     def packages_max(self) -> int:
         """How many packages are still allowed."""
@@ -168,7 +163,7 @@ class _Gathered:
         return Problem(
             weight_g=self.weight_g[chosen],
             can=can,
-            assign=np.zeros(can.shape, np.int64),
+            assign=np.ascontiguousarray(self.failing[:, chosen]),
             fixed=fixed,
             tariff=options.tariff,
             step_g=snapshot.step_g,
@@ -187,6 +182,7 @@ class _Gathered:
             tariff = problem.tariff[option]
             step = int(np.argmax(problem.step_g[tariff] >= weight_g))
             cost = int(problem.fixed[option] + problem.step_price[tariff, step])
+            cost += int(problem.assign[option, inside].sum())
             arrives_ms = int(self.arrives_ms[option])
             late_ms = 0 if deadline is None else max(0, arrives_ms - to_ms(deadline))
             wants = sorted(
@@ -206,6 +202,7 @@ class _Gathered:
                     ready_at=to_datetime(int(self.ready_ms[option])),
                     arrives_at=to_datetime(arrives_ms),
                     late_s=min(late_ms // 1000, 10**9),
+                    slot=self.slot_of.get(int(self.options.node[option])),
                 )
             )
         return packages
@@ -228,7 +225,7 @@ class _Gathered:
                 elif not stocked[number]:
                     reason = "ship_together"
                 elif not routed[number]:
-                    reason = "unroutable"
+                    reason = "capacity" if self._picked_nowhere(number) else "unroutable"
                 else:
                     reason = "packages_max"
                 found.append(
@@ -241,6 +238,11 @@ class _Gathered:
                     )
                 )
         return sorted(found, key=lambda shortage: shortage.line)
+
+    def _picked_nowhere(self, group: int) -> bool:
+        """Whether a node has the whole group, and only lacks somebody to pick it."""
+        nodes = self.options.node[self.stocked[:, group]]
+        return bool(self.full.intersection(nodes.tolist()))
 
     def _only_node(self) -> str | None:
         """Where the customer stands, or will come to."""
@@ -260,7 +262,9 @@ class _Gathered:
             code: ExclusionCode
             if i in liftable:
                 continue
-            if i in offered:
+            if i in self.full and stocked[i]:
+                code = "capacity"
+            elif i in offered:
                 code = "carrier_limit" if stocked[i] else "share"
             elif node.node_id in question.failed:
                 code = "failed_before"
@@ -275,13 +279,15 @@ class _Gathered:
             found.append(Exclusion(node_id=node.node_id, code=code))
         return found
 
-    def digest(self, now_ms: int) -> str:
+    def digest(self) -> str:
         """Hash over every input that is not in the question itself."""
         digest = hashlib.blake2b(self.snapshot.digest, digest_size=16)
-        digest.update(now_ms.to_bytes(8, "big"))
+        digest.update(self.now_ms.to_bytes(8, "big"))
         digest.update(self.question.packages_used.to_bytes(8, "big"))
         digest.update(",".join(sorted(self.question.failed)).encode())
         digest.update(self.shares.tobytes())
+        digest.update(self.failing.tobytes())
+        digest.update(repr((sorted(self.full), sorted(self.slot_of.items()))).encode())
         return digest.hexdigest()
 
 
@@ -291,7 +297,14 @@ def _any(table: Bools, axis: int) -> Bools:
     return found
 
 
-def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> Routed:
+def route(
+    snapshot: Snapshot,
+    stock: Stock,
+    question: Question,
+    now_ms: int,
+    slots: Slots | None = None,
+    failures: Failures | None = None,
+) -> Routed:
     """Decide which node ships which lines.
 
     Args:
@@ -299,8 +312,21 @@ def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> 
         stock: shares laid out for the same snapshot.
         question: lines and wishes; at least one line.
         now_ms: the time of the decision, milliseconds since 1970 UTC.
+        slots: pick capacity; none is limited without.
+        failures: what picks have taught.
     """
-    gathered = _Gathered(snapshot, stock, question, now_ms)
+    known = Known(snapshot, stock, slots or Slots(), failures or Failures())
+    crowded: set[int] = set()
+    while True:
+        gathered = _Gathered(known, question, now_ms, crowded)
+        answer = _solve(gathered)
+        over = gathered.crowded(answer.plan) if answer.plan is not None else set()
+        if not over:
+            return answer
+        crowded |= over  # Rare: two packages of one node, and room for one. It ends: it grows.
+
+
+def _solve(gathered: _Gathered) -> Routed:
     routed = _any(gathered.can, 0)
     chosen = np.flatnonzero(routed)
     # What waits will need a package of its own one day: keep room for it.
@@ -311,13 +337,14 @@ def route(snapshot: Snapshot, stock: Stock, question: Question, now_ms: int) -> 
     solution = solve(problem)
     if not isinstance(solution, Solution):
         return Routed(None, gathered.shortages(routed, solved=False))
+    network = gathered.snapshot.network
     plan = Plan(
         packages=gathered.packages(problem, solution, chosen),
-        cost=Money(minor=solution.cost, currency=snapshot.network.currency),
+        cost=Money(minor=solution.cost, currency=network.currency),
         bound_minor=solution.bound,
         optimal=solution.optimal,
-        profile=snapshot.network.profile.version,
-        snapshot=gathered.digest(now_ms),
+        profile=network.profile.version,
+        snapshot=gathered.digest(),
         excluded=gathered.exclusions(),
     )
     return Routed(plan, gathered.shortages(routed, solved=True))

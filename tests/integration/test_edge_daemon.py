@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.store import FILE_NAME, Store, read_quarantine
+from edge.quarantine import read_quarantine
+from edge.store import FILE_NAME, Store
 from shared.envelope import decode_event, encode_event
 from shared.errors import StaleStoreError
 from shared.events import PickAccepted, PickRequested

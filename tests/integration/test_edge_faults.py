@@ -11,7 +11,8 @@ import pytest
 from edge import daemon, gateway
 from edge.commands import FromDevice
 from edge.engine import Engine
-from edge.store import FILE_NAME, Store, read_quarantine
+from edge.quarantine import read_quarantine
+from edge.store import FILE_NAME, Store
 from shared.errors import ConfigError, StaleStoreError, StorageError
 from shared.events import PickAccepted
 from shared.frames import Ack, Grant, encode_bulk, encode_frame

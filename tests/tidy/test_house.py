@@ -19,6 +19,7 @@ SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
     "edge/store.py",
     "edge/migrations.py",
+    "edge/quarantine.py",
     "central/database.py",
     "central/ledger.py",
     "central/streams.py",
@@ -45,13 +46,20 @@ KERNELS_IMPORT |= {"__future__", "collections.abc", "typing"}  # for annotations
 # Time, ids and randomness are passed in here, so that a simulator can repeat everything.
 PURE = (
     "edge/burst.py",
+    "edge/cancellations.py",
+    "edge/capacity.py",
     "edge/commands.py",
+    "edge/core.py",
+    "edge/counts.py",
     "edge/engine.py",
+    "edge/failures.py",
     "edge/intake.py",
     "edge/journal.py",
     "edge/orders.py",
+    "edge/rebuild.py",
     "edge/records.py",
     "edge/state.py",
+    "edge/sync.py",
     "edge/tasks.py",
     "edge/stock.py",
     "edge/network.py",

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from edge.network import Snapshot
-from edge.routing.router import Question, Routed, Want, group_wants, route
+from edge.routing.question import Question, Routed, Want, group_wants
+from edge.routing.router import route
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.network import Network, Node, Product, Profile

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge.commands import FromDevice
-from edge.store import QUARANTINE_ROWS_MAX, Store, read_quarantine
+from edge.quarantine import read_quarantine
+from edge.store import QUARANTINE_ROWS_MAX, Store
 from shared.errors import NotJsonError, StorageError
 from tests.shop import Shop, device_event, open_shop, payment
 

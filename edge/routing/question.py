@@ -1,0 +1,69 @@
+"""What the router is asked, and what it answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.parts import Customer, Destination, Fulfilment, Plan, Shortage
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A line that looks for a node: its number in the order, and its ship-together group."""
+
+    line: int
+    sku: str
+    quantity: int
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be routed.
+
+    Attributes:
+        packages_used: packages that the order has already; they count against the limit.
+        failed: nodes that failed this order before and are not asked again.
+    """
+
+    wants: Sequence[Want]
+    fulfilment: Fulfilment
+    store_id: str
+    customer: Customer
+    destination: Destination | None
+    packages_used: int = 0
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A plan for what can be fulfilled now, and the lines that cannot."""
+
+    plan: Plan | None
+    shortages: list[Shortage]
+
+
+def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
+    """Lines that ship together, in the order of their first lines.
+
+    Lines of one group ship together, and so do lines of one SKU: two packages that draw on
+    one cell would have to share it between them. Where the customer refuses splits, all do.
+    """
+    groups: list[list[Want]] = []
+    home: dict[str, list[Want]] = {}
+    for want in wants:
+        keys = ["s " + want.sku] + ([] if want.group is None else ["g " + want.group])
+        if not split_allowed:
+            keys = ["all"]
+        found = {id(group): group for key in keys if (group := home.get(key)) is not None}
+        if not found:
+            target: list[Want] = []
+            groups.append(target)
+        else:
+            target, *others = sorted(found.values(), key=lambda group: group[0].line)
+            for other in others:
+                target.extend(other)
+                groups.remove(other)
+                home.update((key, target) for key, group in home.items() if group is other)
+        target.append(want)
+        home.update((key, target) for key in keys)
+    return groups
