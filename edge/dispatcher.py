@@ -146,9 +146,10 @@ class Dispatcher:
         messages = self.gateway.take(self.gateway.intake, BURST_MESSAGES_MAX)
         asking = self._core.asking
         burst = self._core.decide(messages, now_ms, elapsed_ms())
-        if self._core.asking and not asking:
-            self._loop.call_later(ASK_MS_MAX / 1000, self._look_again)
+        if self._core.asking:
             self.uplink.wake()
+            if not asking:
+                self._loop.call_later(ASK_MS_MAX / 1000, self._look_again)
         if not self._core.store.dirty:
             self._settle(burst)
             return
