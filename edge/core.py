@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from edge.burst import Burst, Outcome
-from edge.commands import Command, FromFeed, LackError
+from edge.commands import Command, FromFeed, LackError, StopSelling
 from edge.config import LogLimits
 from edge.engine import Engine
 from edge.intake import Message, read, sender_of
@@ -161,7 +161,8 @@ class Core:
         if self._resting_ms is not None and elapsed_ms < self._resting_ms:
             return False
         return bool(
-            self._unlisted
+            self._must_stop
+            or self._unlisted
             or self.sync.inbox
             or self.sync.kept_contacts
             or (self.engine.state.due and not self.engine.state.unfit)
@@ -194,6 +195,9 @@ class Core:
 
     def _fill(self, burst: Burst, messages: list[Message], now_ms: int, elapsed_ms: int) -> None:
         self.engine.state.log_end_max = self.sync.acked + self._limits.outbox_rows_max
+        if self._must_stop:
+            log.error("store_unfit", reason=self.sync.refused)
+            self._decide(burst, StopSelling(self.sync.refused), now_ms)
         waited = [self._asking.pop(ask_id)[0] for ask_id in self._ready_asks(elapsed_ms)]
         # All of them: a burst that fails refuses every message that it has taken.
         burst.messages = [*waited, *messages]
@@ -248,6 +252,10 @@ class Core:
         except PointsmanError as error:
             burst.refused.append((message, error))
             self._quarantine(message.topic, message.payload, error, now_ms)
+
+    @property
+    def _must_stop(self) -> bool:
+        return bool(self.sync.refused) and not self.engine.state.unfit
 
     def _may_ask(self, elapsed_ms: int) -> bool:
         return len(self._asking) < ASKS_MAX and self.sync.near(elapsed_ms)
@@ -336,8 +344,6 @@ class Core:
         except PointsmanError as error:
             self._quarantine(topic, payload, error, now_ms)
         else:
-            if decision.unfit:
-                log.error("store_unfit", reason=decision.unfit)
             if decision.fault is not None:
                 cause = decision.fault.__cause__
                 log.error("feed_item_skipped", topic=topic, exc_info=cause)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from edge.commands import FeedItem, FromFeed, FromPeer, StopSelling
+from edge.commands import FeedItem, FromFeed, FromPeer
 from edge.records import Peer
 from edge.store import Store
 from shared.envelope import decode_data, decode_event, encode_batch, split_batch
@@ -73,7 +73,7 @@ INBOX_ITEMS_MAX: Final = 1_000
 
 log = structlog.get_logger()
 
-Item = FromFeed | FromPeer | StopSelling | PointsmanError
+Item = FromFeed | FromPeer | PointsmanError
 
 
 class Words(NamedTuple):
@@ -99,7 +99,8 @@ class Sync:
         boots: as above; shorter once central has confirmed this process.
         acked: central has the log through this position; as the store last knew it before
             central has said so.
-        refused: central takes nothing from this edge, and why.
+        refused: why central takes nothing from this edge, or the edge knows itself that its
+            store must not sell; empty while all is well.
     """
 
     def __init__(
@@ -254,9 +255,7 @@ class Sync:
 
     def _stop(self, reason: str) -> None:
         self._met = False
-        if reason != self.refused:
-            self.refused = reason
-            self._deliver("", b"", StopSelling(reason))
+        self.refused = self.refused or reason
 
     # What goes up.
 
