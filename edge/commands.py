@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Data
-from shared.frames import Grant, Lack, Recall, Rejoin
+from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
+from shared.parts import Shortage
 
 FeedItem = Network | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
 """A list is a part of what a restored edge has lost: its own past."""
@@ -26,7 +27,7 @@ class FromDevice:
 class LackError(Exception):
     """Shares lack units that central may have. Ask, and decide again; nothing has changed."""
 
-    def __init__(self, lines: list[Lack]) -> None:
+    def __init__(self, lines: list[Shortage]) -> None:
         """See the class."""
         super().__init__(lines)
         self.lines = lines

@@ -33,7 +33,6 @@ from shared.events import (
     RoutePlanned,
     RouteRequested,
 )
-from shared.frames import Lack
 from shared.ids import order_id as order_id_of
 from shared.ids import task_id as task_id_of
 from shared.parts import CellUnits, Contact, Plan, PlannedLine, Shortage
@@ -94,9 +93,9 @@ def accept(
     )
     wants = [order.want(i, line.quantity) for i, line in enumerate(paid.lines)]
     answer = _route(state, order.question(wants), now_ms)
-    lacking = [x for x in answer.shortages if x.reason == "share"]
+    lacking = [x for x in answer.shortages if x.group >= 0]
     if command.patient and lacking:
-        raise LackError([Lack(sku=x.sku, quantity=x.quantity, node_id=x.node_id) for x in lacking])
+        raise LackError(lacking)
     accepted = OrderAccepted(
         order_id=order_id,
         payment_source=event.source,

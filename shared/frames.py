@@ -28,7 +28,7 @@ from msgspec import Meta, Struct
 from shared.errors import InvalidDataError, NotJsonError
 from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, LINES_MAX, SEQUENCE_MAX
 from shared.network import Network
-from shared.parts import CellUnits, Contact, Name, Quantity, Reference
+from shared.parts import CellUnits, Contact, Reference, Shortage
 from shared.topics import FEED
 
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
@@ -101,19 +101,11 @@ class Grant(Frame, frozen=True):
     cells: Annotated[list[CellUnits], Meta(min_length=1, max_length=GRANT_CELLS_MAX)]
 
 
-class Lack(Frame, frozen=True):
-    """Units that a decision could not find in the shares; at one node only, if it is named."""
-
-    sku: Name
-    quantity: Quantity
-    node_id: Name | None = None
-
-
 class Ask(Frame, frozen=True):
     """A payment waits for units: what the pools have of them is wanted at once."""
 
     id: Boot
-    lines: Annotated[list[Lack], Meta(min_length=1, max_length=LINES_MAX)]
+    lines: Annotated[list[Shortage], Meta(min_length=1, max_length=LINES_MAX)]
 
 
 class Asked(Frame, frozen=True):

@@ -22,6 +22,9 @@ COST_MINOR_MAX: Final = 5 * 10**8
 WEIGHT_G_MAX: Final = 10**9
 QUANTITY_MAX: Final = 1_000_000
 MONEY_MINOR_MAX: Final = 10**13
+CANDIDATES_MAX: Final = 16
+"""Nodes named for a line that waits: where stock would help it."""
+
 PACKAGES_MAX: Final = 64
 """Most packages a plan may have, whatever the profile says."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from shared.limits import (
+    CANDIDATES_MAX,
     ID_CHARS_MAX,
     LINES_MAX,
     MONEY_MINOR_MAX,
@@ -183,9 +184,19 @@ class Shortage(Part, frozen=True):
         ),
     ]
     expected_at: Annotated[Moment, Meta(description="Next arrival that is known.")] | None = None
-    node_id: (
-        Annotated[Name, Meta(description="The only node that will do, where that is so.")] | None
-    ) = None
+    nodes: Annotated[
+        list[Name],
+        Meta(
+            max_length=CANDIDATES_MAX,
+            description="Nodes that could ship it if they had it, the cheapest first.",
+        ),
+    ] = []
+    group: Annotated[
+        int,
+        Meta(
+            ge=-1, lt=LINES_MAX, description="Lines of one number need one node that has them all."
+        ),
+    ] = -1
 
 
 class CellUnits(Part, frozen=True):

@@ -19,7 +19,7 @@ from edge.routing.question import Question, Routed, group_wants
 from edge.routing.solve import solve
 from edge.stock import Stock
 from shared.clock import to_datetime, to_ms
-from shared.limits import COST_MINOR_MAX
+from shared.limits import CANDIDATES_MAX, COST_MINOR_MAX
 from shared.parts import (
     Exclusion,
     ExclusionCode,
@@ -216,6 +216,7 @@ class _Gathered:
         for number, group in enumerate(self.groups):
             if routed[number] and solved:
                 continue
+            candidates = self._candidates(number)
             for want in group:
                 reason: ShortageReason
                 if not reachable.size:
@@ -234,7 +235,8 @@ class _Gathered:
                         sku=want.sku,
                         quantity=want.quantity,
                         reason=reason,
-                        node_id=self._only_node(),
+                        nodes=candidates,
+                        group=number if reason in ("share", "ship_together") else -1,
                     )
                 )
         return sorted(found, key=lambda shortage: shortage.line)
@@ -244,12 +246,21 @@ class _Gathered:
         nodes = self.options.node[self.stocked[:, group]]
         return bool(self.full.intersection(nodes.tolist()))
 
-    def _only_node(self) -> str | None:
-        """Where the customer stands, or will come to."""
-        question = self.question
-        if question.fulfilment.kind == "delivery":
-            return None
-        return question.fulfilment.node_id or question.store_id
+    def _candidates(self, group: int) -> list[str]:
+        """Nodes that could ship a group if they had it, the cheapest first."""
+        snapshot, options = self.snapshot, self.options
+        fits = snapshot.step_g[options.tariff] >= self.weight_g[group]
+        step = np.argmax(fits, axis=1)
+        price = snapshot.step_price[options.tariff, step] + snapshot.handling_minor[options.node]
+        price = price + self.failing[:, group]
+        found: dict[int, None] = {}
+        for option in np.argsort(price, kind="stable").tolist():
+            node = int(options.node[option])
+            if fits[option].any() and node not in self.full:
+                found[node] = None
+                if len(found) == CANDIDATES_MAX:
+                    break
+        return [snapshot.network.nodes[node].node_id for node in found]
 
     def exclusions(self) -> list[Exclusion]:
         """Why each node that is in no option for any group is out."""
