@@ -194,7 +194,10 @@ class Shortage(Part, frozen=True):
     group: Annotated[
         int,
         Meta(
-            ge=-1, lt=LINES_MAX, description="Lines of one number need one node that has them all."
+            ge=-1,
+            lt=LINES_MAX,
+            description="Lines of one number need one node that has them all: "
+            "their first line's number.",
         ),
     ] = -1
 

@@ -217,6 +217,7 @@ class _Gathered:
             if routed[number] and solved:
                 continue
             candidates = self._candidates(number)
+            first = min(want.line for want in group)
             for want in group:
                 reason: ShortageReason
                 if not reachable.size:
@@ -236,7 +237,7 @@ class _Gathered:
                         quantity=want.quantity,
                         reason=reason,
                         nodes=candidates,
-                        group=number if reason in ("share", "ship_together") else -1,
+                        group=first if reason in ("share", "ship_together") else -1,
                     )
                 )
         return sorted(found, key=lambda shortage: shortage.line)
