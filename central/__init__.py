@@ -2,15 +2,21 @@
 
 Central never routes an order. The parts, from the pure ones outwards:
 
-    stream      what of a batch is next on an edge's stream
+    stream      what of a batch is next on an edge's stream, epoch by epoch
+    greeting    whether who says hello is the edge that central knows
     accounts    events as moves between the accounts of stock cells
+    demand      what each edge sells of each cell
     escrow      how much of each cell an edge may promise alone
-    hub         orders, tasks and waiting lines, from events
+    recalls     whose units are asked back
+    hub, desk   orders, tasks and waiting lines, from events
     feed        what goes down to which edge, and the window of each feed
     territory   nodes, their home edges: what of the network all these ask
-    tables      the database; ledger, views, streams: the SQL
-    ingest      one burst, one transaction
+    tables      the database; ledger, views, holdings, streams: the SQL
+    turn        one transaction in the making
+    ingest      what a burst, a network, a review, a replay does in it
+    fences      an edge is fenced, and comes back
     core        the conversation with the edges, without a wire
+    admin       what an operator asks of it
     link        the wire: MQTT
     daemon      start, log, stop
 """

@@ -1,12 +1,14 @@
-"""What a burst says, and what became of it."""
+"""What a burst says, what central remembers, and what became of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from central.desk import Misfit
+from central.feed import Item
 from central.stream import Entry, Stream
 from central.territory import Territory
 from shared.errors import InternalError, PointsmanError
-from shared.frames import ContactFor, Hello
+from shared.frames import Ask, ContactFor, Hello, Refusal
 
 Key = tuple[str, int, int]
 """Edge id, epoch, sequence."""
@@ -18,21 +20,29 @@ class Burst:
 
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     logs: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    asks: list[tuple[str, Ask]] = field(default_factory=list)
     contacts: list[tuple[str, list[ContactFor]]] = field(default_factory=list)
 
-    def edges(self) -> set[str]:
-        """Who speaks, apart from those who only send contacts."""
-        return {edge_id for edge_id, _ in (*self.hellos, *self.logs)}
+    def anything(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.hellos or self.logs or self.asks or self.contacts)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What central keeps in memory of the latest network.
+class Memory:
+    """What central remembers from one transaction to the next.
 
     Attributes:
-        body: the network as the feed carries it; None before the first one.
+        streams: of all edges; not to be changed.
+        fenced: edges that have been fenced and not been heard since.
+        present: edges that were heard lately.
+        territory: of the latest network.
+        body: that network as the feed carries it; None before the first one.
     """
 
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    fenced: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
     territory: Territory = field(default_factory=Territory)
     body: bytes | None = None
 
@@ -43,16 +53,20 @@ class Outcome:
 
     Attributes:
         streams: the streams and feeds that have moved, or whose edge has spoken.
+        greetings: to each hello, in order: edge id, start, and why it was refused, if it was.
         refusals: by edge, why not all of what it sent was taken.
         misfits: exceptions that were noted, with their entries.
         poisoned: entries without effect.
+        items: what was added to feeds, in order.
         entries: how many events entered the ledger.
     """
 
     streams: dict[str, Stream] = field(default_factory=dict)
+    greetings: list[tuple[str, str, Refusal]] = field(default_factory=list)
     refusals: list[tuple[str, PointsmanError]] = field(default_factory=list)
     misfits: list[tuple[Entry | None, Misfit]] = field(default_factory=list)
     poisoned: list[Entry] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     entries: int = 0
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from shared.limits import QUANTITY_MAX
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 
@@ -13,9 +14,13 @@ class Escrow(Section, frozen=True):
 
     Attributes:
         pool_reserve: fraction of a distribution centre's free units that stays in the pool.
+        floor_units: what every edge gets of each cell first, as far as the units reach.
+        half_life_days: after so long a sale counts half when the rest is shared out.
     """
 
     pool_reserve: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    floor_units: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)] = 2
+    half_life_days: Annotated[float, Meta(gt=0, le=3_650)] = 7.0
 
 
 class Config(Section, frozen=True):
@@ -25,12 +30,15 @@ class Config(Section, frozen=True):
         data_dir: the folder of its database.
         broker: central's broker, where the edges come to.
         escrow: how stock is shared out.
+        past_days: an edge that has lost its store is told of orders that are settled if they
+            are not older: so long it recognises a payment that is repeated.
         clock: simulated time, for the demo.
     """
 
     data_dir: Path
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
+    past_days: Annotated[int, Meta(ge=0, le=3_650)] = 30
     clock: SimulatedClock | None = None
 
 

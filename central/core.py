@@ -5,26 +5,27 @@ made durable before.
 """
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
-from central import streams
-from central.burst import Burst, Key, Known, Outcome, UnfitError
+from central import admin, fences, ingest, streams
+from central.admin import ADMIN, NETWORK, Message
+from central.burst import Burst, Memory, Outcome, UnfitError
 from central.database import Database, transaction
 from central.escrow import Policy
-from central.feed import Window
-from central.ingest import Ingest
-from central.stream import Stream, WrongEpochError
-from central.territory import territory_of
+from central.feed import Item, Window
+from central.ingest import Unfit
+from central.stream import NO_BOOT, Stream, WrongEpochError
+from central.territory import Territory, territory_of
+from central.turn import Turn
 from shared import topics
 from shared.envelope import encode_batch, split_batch
 from shared.errors import (
     GapError,
-    InternalError,
     PayloadTooLargeError,
     PointsmanError,
     StorageError,
@@ -32,9 +33,12 @@ from shared.errors import (
 )
 from shared.frames import (
     Ack,
+    Ask,
+    Asked,
     ContactFor,
     ContactsAck,
     Hello,
+    Refusal,
     decode_frame,
     encode_bulk,
     encode_frame,
@@ -43,55 +47,60 @@ from shared.frames import (
 from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
 from shared.network import parse_network
 
-ADMIN: Final = "admin"
-"""The device name under which an operator speaks to central."""
+PRESENT_MS: Final = 30_000
+"""An edge that was heard within this time is expected to do what it is asked."""
 
-NETWORK: Final = "network"
+REVIEW_MS: Final = 5_000
+"""How often lines that wait and debts are looked at again."""
+
+PAST_DAYS: Final = 30
+"""How long an order that is settled is told to an edge that has lost its store."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("central")
 
 
-class Message(NamedTuple):
-    """A topic and what is on it."""
-
-    topic: str
-    payload: bytes
-
-
-class Published(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The answer to a network document: its version, or the error."""
-
-    version: int | None = None
-    code: str = ""
-    detail: str = ""
-    place: str = ""
-    expected: str = ""
-
-
 @dataclass(slots=True)
 class _Line:
-    """The feed to one edge: its window, where it ends, and whether anybody listens."""
+    """The line to one edge: its stream as it was stored, the feed's window, when it was heard."""
 
+    stream: Stream
     window: Window
-    last: int
-    met: bool
+    heard_ms: int | None = None
+
+    @property
+    def last(self) -> int:
+        """The number of the feed's last item."""
+        return self.stream.feed_next - 1
+
+    @property
+    def met(self) -> bool:
+        """Whether anybody listens whom the feed is for."""
+        return self.stream.epoch > 0 and not self.stream.fenced and not self.stream.closed
 
 
 class Central:
     """The core: ingest, escrow and feed over one database connection.
 
     Args:
-        connection: of `central.tables.open_database`; used by nobody else.
+        connection: of `central.database.open_database`; used by nobody else.
         policy: the escrow's.
+        past_days: how long an order that is settled is told to an edge that has lost its store.
     """
 
-    def __init__(self, connection: Database, policy: Policy) -> None:
+    def __init__(self, connection: Database, policy: Policy, *, past_days: int = PAST_DAYS) -> None:
         """See the class."""
         self._connection = connection
         self._policy = policy
+        self._past_days = past_days
         self._lines: dict[str, _Line] = {}
-        self._known = Known()
-        self._boots: dict[str, str] = {}
+        self._streams: dict[str, Stream] = {}
+        self._fenced: frozenset[str] = frozenset()
+        self._territory = Territory()
+        self._body: bytes | None = None
+        self._now_ms = 0
+        self._reviewed_ms = 0
         with transaction(connection):
             document = streams.latest_network(connection)
             for stream in streams.load_streams(connection):
@@ -111,19 +120,20 @@ class Central:
             now_ms: wall time, for stamps.
             elapsed_ms: time of a clock that only moves forward, for patience.
         """
+        self._now_ms = now_ms
         said = Burst()
         out: list[Message] = []
         for message in burst:
             try:
-                self._sort(message, said, out, now_ms, elapsed_ms)
+                self._sort(message, said, out, elapsed_ms)
             except PointsmanError as error:
                 # A contact's payload is never logged, and neither is anybody else's.
                 _log.warning(
                     "message_refused", topic=message.topic[:200], code=error.code,
                     place=error.place, bytes=len(message.payload),
                 )  # fmt: skip
-        if said.hellos or said.logs or said.contacts:
-            out += self._record(said, now_ms, elapsed_ms)
+        if said.anything():
+            out += self._record(said, elapsed_ms)
         return out
 
     def ingest(self, edge_id: str, batch: list[bytes], *, now_ms: int) -> Ack | None:
@@ -141,70 +151,75 @@ class Central:
         return self._pump(self._lines, elapsed_ms)
 
     def tick(self, elapsed_ms: int) -> list[Message]:
-        """To be called about every half second: feeds that are stuck go back."""
-        stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
-        return self._pump(stuck, elapsed_ms)
+        """To be called about every half second.
 
-    def _sort(
-        self, message: Message, said: Burst, out: list[Message], now_ms: int, elapsed_ms: int
-    ) -> None:
+        Feeds that are stuck go back; now and then what waits for stock is looked at again.
+        """
+        stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
+        out = []
+        if elapsed_ms - self._reviewed_ms >= REVIEW_MS:
+            self._reviewed_ms = elapsed_ms
+            out = self._review(elapsed_ms)
+        return out + self._pump(stuck, elapsed_ms)
+
+    def _sort(self, message: Message, said: Burst, out: list[Message], elapsed_ms: int) -> None:
         device, kind = topics.parse_up(message.topic)
         if len(message.payload) > BATCH_BYTES_MAX and kind != NETWORK:
             raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
-        if (device, kind) == (ADMIN, NETWORK):
-            out += self._publish(message.payload, now_ms, elapsed_ms)
+        if device == ADMIN and kind in admin.REQUESTS:
+            out += self._administer(kind, message.payload, elapsed_ms)
         elif kind == topics.HELLO:
             said.hellos.append((device, decode_frame(message.payload, Hello)))
         elif kind == topics.LOG:
             said.logs.append((device, split_batch(message.payload)))
+        elif kind == topics.ASK:
+            said.asks.append((device, decode_frame(message.payload, Ask)))
         elif kind == topics.CONTACTS:
             said.contacts.append((device, decode_frame(message.payload, list[ContactFor])))
         else:
             raise UnknownTypeError(f"{kind[:100]!r} is nothing that an edge says", place="topic")
 
-    def _record(self, said: Burst, now_ms: int, elapsed_ms: int) -> list[Message]:
-        outcome = self._store(said, now_ms)
-        if outcome is None:
+    # What edges say.
+
+    def _record(self, said: Burst, elapsed_ms: int) -> list[Message]:
+        for edge_id, _ in (*said.logs, *said.asks):
+            if edge_id in self._lines:
+                self._lines[edge_id].heard_ms = elapsed_ms
+        try:
+            outcome = self._turn(
+                elapsed_ms, lambda turn, unfit: ingest.record(turn, said, unfit, self._past_days)
+            )
+        except StorageError as error:
+            _log.error("burst_not_stored", detail=str(error))
             return []  # nothing is acknowledged; the edges send it again
-        self._tell(outcome)
-        for stream in outcome.streams.values():
-            self._keep(stream, elapsed_ms)
-        for edge_id, hello in said.hellos:
-            self._boots[edge_id] = hello.boots[-1]
-            window = self._lines[edge_id].window
-            window.acknowledge(outcome.streams[edge_id].feed_acked, elapsed_ms)
-            window.go_back_if_stuck(elapsed_ms)
-        out = self._acks(said, outcome)
-        return out + self._pump(outcome.streams, elapsed_ms)
+        self._take_over(outcome, elapsed_ms)
+        for edge_id, _, refused in outcome.greetings:
+            if not refused:
+                line = self._lines[edge_id]
+                line.heard_ms = elapsed_ms
+                line.window.acknowledge(line.stream.feed_acked, elapsed_ms)
+                line.window.go_back_if_stuck(elapsed_ms)
+        out = self._answers(said, outcome)
+        return out + self._pump(outcome.streams, elapsed_ms, outcome.items)
 
-    def _store(self, said: Burst, now_ms: int) -> Outcome | None:
-        unfit: dict[Key, InternalError] = {}
-        while True:
-            try:
-                with transaction(self._connection) as connection:
-                    return self._ingest(connection, now_ms).record(said, unfit)
-            except UnfitError as error:
-                # Each round takes one event's effect out, so this ends.
-                # As text: a traceback with its variables would show what was in the event.
-                trace = "".join(traceback.format_exception(error.__cause__))
-                _log.error("fault_at_event", entry=error.key, traceback=trace)
-                unfit[error.key] = error.fault
-            except StorageError as error:
-                _log.error("burst_not_stored", detail=str(error))
-                return None
-
-    def _ingest(self, connection: Database, now_ms: int) -> Ingest:
-        return Ingest(connection, self._known, self._lines, self._policy, now_ms)
-
-    def _acks(self, said: Burst, outcome: Outcome) -> list[Message]:
-        unheard = {x for x, why in outcome.refusals if isinstance(why, WrongEpochError)}
+    def _answers(self, said: Burst, outcome: Outcome) -> list[Message]:
         out = []
-        for edge_id in sorted(said.edges() - unheard):
-            stream = outcome.streams[edge_id]
-            if stream.epoch:
-                boot = self._boots.get(edge_id, "0" * 16)
-                ack = Ack(epoch=stream.epoch, sequence=stream.sequence, boot=boot)
-                out.append(Message(topics.down(edge_id, topics.ACK), encode_frame(ack)))
+        acked: dict[str, tuple[str, Refusal]] = {}
+        unheard = {x for x, why in outcome.refusals if isinstance(why, WrongEpochError)}
+        for edge_id, _ in said.logs:
+            stream = self._lines[edge_id].stream
+            if edge_id not in unheard and not stream.closed:
+                acked[edge_id] = (stream.boot or NO_BOOT, "")
+        for edge_id, boot, refused in outcome.greetings:
+            if refused:
+                out.append(self._ack(edge_id, boot, refused))
+            else:
+                acked[edge_id] = (boot, "")
+        out += [self._ack(edge_id, *acked[edge_id]) for edge_id in sorted(acked)]
+        for edge_id, ask in said.asks:
+            known = self._lines.get(edge_id)
+            asked = Asked(id=ask.id, feed=0 if known is None else known.last)
+            out.append(Message(topics.down(edge_id, topics.ASKED), encode_frame(asked)))
         for edge_id, received in said.contacts:
             ids = [x.order_id for x in received]
             for start in range(0, len(ids), BATCH_EVENTS_MAX):
@@ -212,51 +227,139 @@ class Central:
                 out.append(Message(topics.down(edge_id, topics.CONTACTS), encode_frame(kept)))
         return out
 
-    def _publish(self, document: bytes, now_ms: int, elapsed_ms: int) -> list[Message]:
+    def _ack(self, edge_id: str, boot: str, refused: Refusal) -> Message:
+        stream = self._lines[edge_id].stream
+        ack = Ack(epoch=stream.epoch, sequence=stream.sequence, boot=boot, refusal=refused)
+        return Message(topics.down(edge_id, topics.ACK), encode_frame(ack))
+
+    # What an operator says.
+
+    def _administer(self, kind: str, payload: bytes, elapsed_ms: int) -> list[Message]:
         outcome = Outcome()
         try:
-            network = parse_network(document)
-            with transaction(self._connection) as connection:
-                outcome = self._ingest(connection, now_ms).publish(network, document)
-            answer = Published(version=network.version)
+            if kind == NETWORK:
+                outcome, answer = self._publish(payload, elapsed_ms)
+            elif kind == admin.FENCE:
+                outcome, answer = self._fence(decode_frame(payload, admin.Fence), elapsed_ms)
+            else:
+                outcome, answer = self._replay(decode_frame(payload, admin.Replay), elapsed_ms)
         except PointsmanError as error:
-            answer = _refusal(error)
-        if outcome.streams:
-            self._tell(outcome)
-            for stream in outcome.streams.values():
-                self._keep(stream, elapsed_ms)
-            self._learn(document)
-            _log.info("network_published", version=answer.version, edges=len(self._lines))
-        reply = Message(topics.down(ADMIN, NETWORK), msgspec.json.encode(answer))
+            answer = admin.refusal(error)
+        self._take_over(outcome, elapsed_ms)
+        reply = Message(topics.down(ADMIN, kind), msgspec.json.encode(answer))
         return [reply, *self._pump(outcome.streams, elapsed_ms)]
+
+    def _publish(self, document: bytes, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
+        network = parse_network(document)
+        outcome = self._turn(elapsed_ms, lambda turn, _: ingest.publish(turn, network, document))
+        if outcome.streams:
+            self._learn(document)
+            _log.info("network_published", version=network.version, edges=len(outcome.streams))
+        return outcome, admin.Published(version=network.version)
+
+    def _fence(self, asked: admin.Fence, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
+        def fence(turn: Turn, _: Unfit) -> tuple[Outcome, int]:
+            epoch = fences.fence(turn, asked.edge_id)
+            return turn.finish(), epoch
+
+        outcome, epoch = self._turn(elapsed_ms, fence)
+        return outcome, admin.Fenced(epoch=epoch)
+
+    def _replay(self, asked: admin.Replay, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
+        outcome, entries = self._turn(
+            elapsed_ms,
+            lambda turn, unfit: ingest.replay(turn, asked.edge_id, asked.sequence, unfit),
+        )
+        remaining: dict[str, int] = {}
+        for entry in entries:
+            if entry.fault is not None:
+                remaining[entry.fault.code] = remaining.get(entry.fault.code, 0) + 1
+        done = len(entries) - sum(remaining.values())
+        return outcome, admin.Replayed(replayed=done, remaining=remaining)
+
+    # What nobody says.
+
+    def _review(self, elapsed_ms: int) -> list[Message]:
+        try:
+            outcome = self._turn(elapsed_ms, lambda turn, _: ingest.review(turn))
+        except StorageError as error:
+            _log.error("review_not_stored", detail=str(error))
+            return []
+        if outcome is None:
+            return []
+        self._take_over(outcome, elapsed_ms)
+        return self._pump(outcome.streams, elapsed_ms, outcome.items)
+
+    def _turn(self, elapsed_ms: int, job: Callable[[Turn, Unfit], T]) -> T:
+        """Do a job in one transaction.
+
+        Raises:
+            StorageError: the database could not do it; nothing of it is kept.
+        """
+        unfit: Unfit = {}
+        memory = Memory(
+            self._streams, self._fenced, self._present(elapsed_ms), self._territory, self._body
+        )
+        while True:
+            try:
+                with transaction(self._connection) as connection:
+                    return job(Turn(connection, memory, self._policy, self._now_ms), unfit)
+            except UnfitError as error:
+                # Each round takes one event's effect out, so this ends.
+                # As text: a traceback with its variables would show what was in the event.
+                trace = "".join(traceback.format_exception(error.__cause__))
+                _log.error("fault_at_event", entry=error.key, traceback=trace)
+                unfit[error.key] = error.fault
+
+    def _present(self, elapsed_ms: int) -> frozenset[str]:
+        return frozenset(
+            edge_id
+            for edge_id, line in self._lines.items()
+            if line.heard_ms is not None and elapsed_ms - line.heard_ms <= PRESENT_MS
+        )
+
+    def _take_over(self, outcome: Outcome, elapsed_ms: int) -> None:
+        """Remember what was made durable, and tell what is news."""
+        self._tell(outcome)
+        for stream in outcome.streams.values():
+            self._keep(stream, elapsed_ms)
 
     def _learn(self, document: bytes | None) -> None:
         if document is not None:
             network = parse_network(document)
-            self._known = Known(territory_of(network), encode_bulk(network))
+            self._territory, self._body = territory_of(network), encode_bulk(network)
 
     def _keep(self, stream: Stream, elapsed_ms: int) -> None:
         line = self._lines.get(stream.edge_id)
         if line is None:
-            line = self._lines[stream.edge_id] = _Line(Window(stream.feed_acked), 0, met=False)
+            line = self._lines[stream.edge_id] = _Line(stream, Window(stream.feed_acked))
+        line.stream = self._streams[stream.edge_id] = stream
         if stream.feed_acked > line.window.acked:
             line.window.acknowledge(stream.feed_acked, elapsed_ms)
-        line.last, line.met = stream.feed_next - 1, stream.epoch > 0
+        if stream.fenced != (stream.edge_id in self._fenced):
+            self._fenced = self._fenced ^ {stream.edge_id}
 
-    def _pump(self, edge_ids: Iterable[str], elapsed_ms: int) -> list[Message]:
+    def _pump(
+        self, edge_ids: Iterable[str], elapsed_ms: int, fresh: Iterable[Item] = ()
+    ) -> list[Message]:
+        """What the feeds' windows let out; `fresh` items need not be read again."""
         out: list[Message] = []
+        at_hand = {(x.edge_id, x.number): x for x in fresh}
         for edge_id in edge_ids:
             line = self._lines[edge_id]
-            through = line.window.due(line.last)
-            if not line.met or through <= line.window.sent:
+            sent, through = line.window.sent, line.window.due(line.last)
+            if not line.met or through <= sent:
                 continue
-            try:
-                with transaction(self._connection) as connection:
-                    items = streams.load_feed(connection, edge_id, line.window.sent, through)
-            except StorageError as error:
-                _log.error("feed_not_read", edge_id=edge_id, detail=str(error))
-                continue
-            assert [x.number for x in items] == list(range(line.window.sent + 1, through + 1))
+            numbers = range(sent + 1, through + 1)
+            items = [at_hand[edge_id, x] for x in numbers if (edge_id, x) in at_hand]
+            if len(items) < len(numbers):
+                try:
+                    with transaction(self._connection) as connection:
+                        items = streams.load_feed(connection, edge_id, sent, through)
+                except StorageError as error:
+                    _log.error("feed_not_read", edge_id=edge_id, detail=str(error))
+                    continue
+            assert [x.number for x in items] == list(numbers), (edge_id, numbers)
             line.window.mark_sent(through, elapsed_ms)
             out += [
                 Message(topics.down(edge_id, feed_kind(x.number, x.kind)), x.body) for x in items
@@ -275,9 +378,3 @@ class Central:
                 "exception", code=misfit.code, detail=misfit.detail, order_id=misfit.order_id,
                 entry=None if noted is None else noted.key,
             )  # fmt: skip
-
-
-def _refusal(error: PointsmanError) -> Published:
-    return Published(
-        code=error.code, detail=error.detail, place=error.place, expected=error.expected
-    )

@@ -6,10 +6,10 @@ import time
 
 import structlog
 
-from central.config import Config
+from central.config import Config, Escrow
 from central.core import Central
 from central.database import close_database, open_database
-from central.escrow import EvenPolicy
+from central.escrow import DemandPolicy
 from central.link import Link
 from shared.ending import end
 from shared.lock import locked
@@ -36,7 +36,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
     with locked(config.data_dir):
         connection = open_database(config.data_dir)
         try:
-            central = Central(connection, EvenPolicy(config.escrow.pool_reserve))
+            central = Central(connection, _policy(config.escrow), past_days=config.past_days)
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))
@@ -50,6 +50,11 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         finally:
             close_database(connection)
     _log.info("stopped")
+
+
+def _policy(escrow: Escrow) -> DemandPolicy:
+    half_life_ms = max(1, round(escrow.half_life_days * 24 * 3_600_000))
+    return DemandPolicy(escrow.pool_reserve, escrow.floor_units, half_life_ms)
 
 
 async def _tell_ready(link: Link, central: Central, started_s: float) -> None:

@@ -2,11 +2,25 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, NullPool, Table, create_engine, event, insert, inspect, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    NullPool,
+    Select,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,7 +55,7 @@ def open_database(data_dir: Path) -> Connection:
                 else None
             )
             if found is None and not known:
-                metadata.create_all(connection)
+                metadata.create_all(connection, checkfirst=False)
                 connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
                 found = SCHEMA_VERSION
     except (OSError, SQLAlchemyError) as error:
@@ -123,31 +137,62 @@ def transaction(connection: Connection) -> Iterator[Connection]:
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
     if rows:
-        keys = [column.name for column in table.primary_key]
-        statement = _insert(connection, table)
-        others = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+        others = tuple(c.name for c in table.c if not c.primary_key)
+        connection.execute(_merging(connection.dialect.name, table, others), rows)
 
 
-def accumulate(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def accumulate(
+    connection: Connection,
+    table: Table,
+    rows: list[dict[str, Any]],
+    *,
+    overwrite: tuple[str, ...] = (),
+) -> None:
     """Insert rows, or add their numbers to those with the same primary key."""
     if rows:
-        keys = [column.name for column in table.primary_key]
-        statement = _insert(connection, table)
-        sums = {c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+        connection.execute(_merging(connection.dialect.name, table, overwrite, adding=True), rows)
 
 
-def _insert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+@cache
+def _merging(
+    dialect: str, table: Table, overwrite: tuple[str, ...], *, adding: bool = False
+) -> "sqlite.Insert | postgresql.Insert":
+    """An insert for rows that may exist; built once, since building takes longer than running."""
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    keys = [column.name for column in table.primary_key]
+    new = statement.excluded
+    change: dict[str, Any] = {name: new[name] for name in overwrite}
+    if adding:
+        summed = (c for c in table.c if not c.primary_key and c.name not in overwrite)
+        change |= {c.name: c + new[c.name] for c in summed}
+    return statement.on_conflict_do_update(index_elements=keys, set_=change)
 
 
 def insert_all(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows."""
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+def where_in(
+    table: Table, key: ColumnElement[Any], *conditions: ColumnElement[bool]
+) -> Select[Any]:
+    """For `rows_in`: the rows of a table whose `key` is one of some values.
+
+    To be made once: building a query takes longer than running it.
+    """
+    return select(table).where(key.in_(bindparam("values", expanding=True)), *conditions)
+
+
+def rows_in(connection: Connection, query: Select[Any], values: set[Any]) -> Iterable[Any]:
+    """The rows of a query of `where_in`."""
+    for part in chunks(sorted(values)):
+        yield from connection.execute(query, {"values": part})
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

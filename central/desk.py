@@ -51,7 +51,10 @@ class Task(Struct):
 
 
 class Waiting(Struct):
-    """A parked line. `granted` units were sent to its edge since it last said that it waits."""
+    """A parked line. `granted` units were sent to its edge since it last said that it waits.
+
+    `node_id` is the only node that will do, where that is so.
+    """
 
     order_id: str
     line: int
@@ -60,6 +63,7 @@ class Waiting(Struct):
     units: int
     reason: str
     granted: int = 0
+    node_id: str | None = None
 
     def lacking(self) -> int:
         """Units that a grant could help with."""
@@ -72,6 +76,7 @@ class Misfit(NamedTuple):
     code: str
     detail: str
     order_id: str | None = None
+    edge_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -129,6 +134,6 @@ class Desk:
             same = known is not None and known.units == x.quantity and not anew
             granted = known.granted if same and known is not None else 0
             self.put_waiting(
-                Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason, granted)
+                Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason, granted, x.node_id)
             )
             self.changed_waiting.add((order_id, x.line))

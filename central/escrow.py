@@ -1,107 +1,267 @@
 """The escrow policy: how much of each cell an edge may promise alone. Pure, and replaceable.
 
-Everything that central knows enters as arguments, grants come out, and the only effect is on
-the book: the pool is debited here, before anything is sent.
+Everything that central knows enters as arguments; grants and recalls come out, and the only
+effect is on the book: the pool is debited here, before anything is sent.
+
+Nobody has to say that a share runs low: central sees every sale, so the log itself says it.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 from zlib import crc32
 
+from central import recalls
 from central.accounts import Balance, Book, Cell
+from central.demand import HALF_LIFE_MS
 from central.desk import Waiting
 from central.territory import Territory
+from shared.frames import Lack
 
 Grants = dict[str, dict[Cell, int]]
 """Edge id to cell to units that it may promise from now on, in addition."""
+
+PRIOR_UNITS: Final = 1
+"""What every edge is taken to sell of every cell, so that one sale does not empty all others."""
+
+LOW_WATER: Final = 4
+"""A share below one such part of its target is filled up again."""
+
+_WEIGHT = 1_000
+"""Demand is counted in thousandths of a unit here: integers divide without a rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a policy knows besides the book.
+
+    Attributes:
+        territory: of the latest network.
+        fenced: edges that get nothing until they have been heard again.
+        present: edges that were heard lately.
+        scarce: SKUs that lines are known to wait for: their units are not levelled out, or
+            they would go to and fro between who waits and who has few.
+    """
+
+    territory: Territory = field(default_factory=Territory)
+    fenced: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
+    scarce: frozenset[str] = frozenset()
+
+    def stays_in_pool(self, cell: Cell) -> bool:
+        """Whether a cell is of a store whose edge is fenced: nobody else could hand it out."""
+        territory = self.territory
+        return territory.kinds.get(cell[0]) == "store" and territory.home[cell[0]] in self.fenced
+
+
+@dataclass(slots=True)
+class Handout:
+    """What a policy has decided: units that edges get, and units that they shall return."""
+
+    grants: Grants = field(default_factory=dict)
+    recalls: Grants = field(default_factory=dict)
 
 
 class Policy(Protocol):
     """What a policy has to answer."""
 
-    def relieve(self, book: Book, waiting: Iterable[Waiting], grants: Grants) -> list[Waiting]:
+    half_life_ms: int
+    """After so long a sale counts half."""
+
+    def relieve(
+        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
+    ) -> list[Waiting]:
         """Grant what parked lines wait for, as far as pools have it. Returns those helped."""
         ...
 
+    def lend(
+        self,
+        book: Book,
+        situation: Situation,
+        edge_id: str,
+        lacks: Iterable[Lack],
+        handout: Handout,
+    ) -> None:
+        """Grant what an edge lacks for a payment that waits, as far as pools have it."""
+        ...
+
     def settle(
-        self, book: Book, territory: Territory, cells: Iterable[Cell], grants: Grants
+        self, book: Book, situation: Situation, cells: Iterable[Cell], handout: Handout
     ) -> None:
         """Share out the cells that a burst has moved."""
         ...
 
+    def call_back(
+        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
+    ) -> None:
+        """Recall what debts and parked lines need and no pool has."""
+        ...
 
-class EvenPolicy:
-    """Stores' stock to their home edge; a distribution centre's evenly over all edges.
+
+class DemandPolicy:
+    """Stores' stock to their home edge; a distribution centre's to where it sells.
 
     Args:
         pool_reserve: fraction of a distribution centre's free units (pool and shares) that
-            stays in the pool. Only parked lines may dip into it.
+            stays in the pool. Only parked lines and payments that wait may dip into it.
+        floor_units: what each edge of the network gets of each cell first, as far as it reaches.
+        half_life_ms: after so long a sale counts half.
     """
 
-    def __init__(self, pool_reserve: float) -> None:
+    def __init__(
+        self, pool_reserve: float, floor_units: int = 2, half_life_ms: int = HALF_LIFE_MS
+    ) -> None:
         """See the class."""
         assert 0 <= pool_reserve <= 1, pool_reserve
+        assert floor_units >= 0, floor_units
+        assert half_life_ms > 0, half_life_ms
         self._pool_reserve = pool_reserve
+        self._floor_units = floor_units
+        self.half_life_ms = half_life_ms
 
-    def relieve(self, book: Book, waiting: Iterable[Waiting], grants: Grants) -> list[Waiting]:
+    def relieve(
+        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
+    ) -> list[Waiting]:
         """Grant what parked lines lack, oldest order first, from the fullest pools first."""
-        lacking = [line for line in waiting if line.lacking() > 0]
-        if not lacking:
-            return []
-        cells_of: dict[str, list[Cell]] = {}
-        for cell in book.balances:
-            cells_of.setdefault(cell[1], []).append(cell)
-        before = {(line.order_id, line.line): line.granted for line in lacking}
+        helped = []
+        cells_of = _cells_by_sku(book, situation)
         # Order ids begin with their time.
-        for line in sorted(lacking, key=lambda line: (line.order_id, line.line)):
-            while line.lacking() > 0:
-                pools = [(book.balances[cell].pool, cell) for cell in cells_of.get(line.sku, [])]
-                pool, fullest = max(pools, default=(0, ("", "")))
-                if pool <= 0:
-                    break
-                units = min(line.lacking(), pool)
-                _grant(book, grants, line.edge_id, fullest, units)
+        for line in sorted(waiting, key=lambda line: (line.order_id, line.line)):
+            lacking = 0 if line.edge_id in situation.fenced else line.lacking()
+            cells = cells_of.get(line.sku, [])
+            units = _draw(book, cells, line.edge_id, lacking, line.node_id, handout)
+            if units:
                 line.granted += units
-        return [line for line in lacking if line.granted > before[line.order_id, line.line]]
+                helped.append(line)
+        return helped
+
+    def lend(
+        self,
+        book: Book,
+        situation: Situation,
+        edge_id: str,
+        lacks: Iterable[Lack],
+        handout: Handout,
+    ) -> None:
+        """Grant what a payment lacks, from the fullest pools first, reserves too."""
+        cells_of = _cells_by_sku(book, situation)
+        for lack in lacks:
+            cells = cells_of.get(lack.sku, [])
+            _draw(book, cells, edge_id, lack.quantity, lack.node_id, handout)
 
     def settle(
-        self, book: Book, territory: Territory, cells: Iterable[Cell], grants: Grants
+        self, book: Book, situation: Situation, cells: Iterable[Cell], handout: Handout
     ) -> None:
-        """Fill shares where stock arrived; elsewhere top up the share that has run low."""
+        """Fill shares where stock arrived; elsewhere fill up the shares that have run low."""
+        territory = situation.territory
+        edges = tuple(x for x in territory.edges if x not in situation.fenced)
         for cell in sorted(cells):
             pool = book.balances[cell].pool
             kind = territory.kinds.get(cell[0])
-            if pool <= 0 or kind is None:
+            if pool < 0 or kind is None or situation.stays_in_pool(cell):
                 continue  # a debt is never granted; an unknown node waits for its network
-            if kind == "store":
-                _grant(book, grants, territory.home[cell[0]], cell, pool)
-            else:
-                self._spread(book, territory.edges, cell, grants)
+            if kind == "dc" and edges:
+                self._spread(book, situation, edges, cell, handout)
+            elif kind == "store" and pool > 0:
+                _grant(book, handout, territory.home[cell[0]], cell, pool)
 
-    def _spread(self, book: Book, edges: tuple[str, ...], cell: Cell, grants: Grants) -> None:
-        shares = book.shares.get(cell, {})
-        free = book.balances[cell].pool + sum(shares.values())
-        reserve = int(max(free, 0) * self._pool_reserve)
-        filling = book.moves.get(cell, Balance()).received > 0 or not any(shares.values())
-        # Units that do not divide evenly go to other edges in each cell, always the same ones.
+    def call_back(
+        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
+    ) -> None:
+        """Recall debts, then what parked lines lack, from the shares that are fullest."""
+        known: dict[Cell, dict[str, int]] = {}
+
+        def target(edge_id: str, cell: Cell) -> int:
+            if cell not in known:
+                known[cell] = self.targets(book, situation, cell)
+            return known[cell].get(edge_id, 0)
+
+        recalls.pay_debts(book, situation.present, target, handout.recalls)
+        lines = [line for line in waiting if line.edge_id not in situation.fenced]
+        recalls.find_units(book, situation.present, lines, target, handout.recalls)
+
+    def targets(self, book: Book, situation: Situation, cell: Cell) -> dict[str, int]:
+        """What each edge should hold of a cell: the floor, and the rest by demand."""
+        territory = situation.territory
+        if territory.kinds.get(cell[0]) == "store":
+            return {territory.home[cell[0]]: self._free(book, cell)}
+        edges = tuple(x for x in territory.edges if x not in situation.fenced)
+        return self._shared_out(book, edges, cell) if edges else {}
+
+    def _shared_out(self, book: Book, edges: tuple[str, ...], cell: Cell) -> dict[str, int]:
+        free = self._free(book, cell)
+        units = free - self._reserve(free)
+        floor = min(self._floor_units, units // len(edges))
+        rest = units - floor * len(edges)
+        # Units that do not divide go to other edges in each cell, always the same ones.
         turn = crc32("\0".join(cell).encode()) % len(edges)
-        even, rest = divmod(max(free - reserve, 0), len(edges))
+        turned = (*edges[turn:], *edges[:turn])
+        weights = [int((book.demand.of(x, cell) + PRIOR_UNITS) * _WEIGHT) for x in turned]
+        total = sum(weights)
+        parts = [divmod(rest * weight, total) for weight in weights]
+        over = rest - sum(part for part, _ in parts)
+        first = sorted(range(len(turned)), key=lambda at: (-parts[at][1], at))[:over]
+        return {edge_id: floor + parts[at][0] + (at in first) for at, edge_id in enumerate(turned)}
+
+    def _spread(
+        self,
+        book: Book,
+        situation: Situation,
+        edges: tuple[str, ...],
+        cell: Cell,
+        handout: Handout,
+    ) -> None:
+        shares = book.shares.get(cell, {})
+        targets = self._shared_out(book, edges, cell)
+        reserve = self._reserve(self._free(book, cell))
+        filling = book.moves.get(cell, Balance()).received > 0 or not any(shares.values())
         wants = []
-        for place, edge_id in enumerate((*edges[turn:], *edges[:turn])):
-            target = even + (place < rest)
+        for place, (edge_id, target) in enumerate(targets.items()):
             share = shares.get(edge_id, 0)
-            if filling:
+            if share < target and (filling or share * LOW_WATER < target):
                 wants.append((share, place, edge_id, target - share))
-            elif share * 4 < target:
-                wants.append((share, place, edge_id, -(-target // 2) - share))
+        lacking = 0
         for _, _, edge_id, want in sorted(wants):
-            units = min(want, book.balances[cell].pool - reserve)
-            if units > 0:
-                _grant(book, grants, edge_id, cell, units)
+            units = min(want, max(0, book.balances[cell].pool - reserve))
+            if units:
+                _grant(book, handout, edge_id, cell, units)
+            lacking += 0 if filling else want - units
+        if lacking and cell[1] not in situation.scarce:
+            recalls.level(book, situation.present, cell, lacking, targets, handout.recalls)
+
+    def _free(self, book: Book, cell: Cell) -> int:
+        return max(0, book.balances[cell].pool + sum(book.shares.get(cell, {}).values()))
+
+    def _reserve(self, free: int) -> int:
+        return int(free * self._pool_reserve)
 
 
-def _grant(book: Book, grants: Grants, edge_id: str, cell: Cell, units: int) -> None:
+def _cells_by_sku(book: Book, situation: Situation) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for cell in book.balances:
+        if not situation.stays_in_pool(cell):
+            found.setdefault(cell[1], []).append(cell)
+    return found
+
+
+def _draw(
+    book: Book, cells: list[Cell], edge_id: str, units: int, node_id: str | None, handout: Handout
+) -> int:
+    """Grant units of an SKU from pools, at one node only if it is named; returns how many."""
+    drawn = 0
+    while drawn < units:
+        pools = [(book.balances[cell].pool, cell) for cell in cells if node_id in (None, cell[0])]
+        pool, fullest = max(pools, default=(0, ("", "")))
+        if pool <= 0:
+            break
+        part = min(units - drawn, pool)
+        _grant(book, handout, edge_id, fullest, part)
+        drawn += part
+    return drawn
+
+
+def _grant(book: Book, handout: Handout, edge_id: str, cell: Cell, units: int) -> None:
     assert 0 < units <= book.balances[cell].pool, (cell, units)
     book.post("grant", cell, units, edge_id)
-    granted = grants.setdefault(edge_id, {})
+    granted = handout.grants.setdefault(edge_id, {})
     granted[cell] = granted.get(cell, 0) + units

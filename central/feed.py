@@ -5,8 +5,17 @@ from typing import Final, NamedTuple
 
 from central.escrow import Grants
 from central.territory import Territory
-from shared.events import Data, PickRejected, PickRequested, PickShort, StockMoved
-from shared.frames import FeedKind, Grant, encode_bulk
+from shared.events import (
+    Data,
+    OrderCancelled,
+    PickKept,
+    PickRejected,
+    PickRequested,
+    PickShort,
+    PickWithdrawn,
+    StockMoved,
+)
+from shared.frames import FeedKind, Grant, Recall, encode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
 from shared.parts import CellUnits
 
@@ -41,24 +50,31 @@ def destinations(
         case PickRequested(node_id=node_id):
             home = territory.home.get(node_id)
             return () if home is None or home == edge_id else (home,)
-        case PickShort(home_edge_id=home) | PickRejected(home_edge_id=home):
+        case PickShort() | PickRejected() | PickWithdrawn() | PickKept():
+            home = data.home_edge_id
             return () if home is None or home == edge_id else (home,)
+        case OrderCancelled(asked=asked):
+            homes = {territory.home.get(task.node_id) for task in asked} - {None, edge_id}
+            return tuple(sorted(home for home in homes if home is not None))
         case StockMoved():
             return tuple(sorted(other for other in edges if other != edge_id))
         case _:
             return ()
 
 
-def grant_bodies(grants: Grants) -> Iterable[tuple[str, bytes]]:
-    """Edge ids with the frames that carry their grants, in a fixed order."""
-    for edge_id in sorted(grants):
+def cell_bodies(
+    units_of: Grants, frame: type[Grant] | type[Recall]
+) -> Iterable[tuple[str, list[CellUnits], bytes]]:
+    """Edge ids with the cells of each frame and its bytes, in a fixed order."""
+    for edge_id in sorted(units_of):
         cells = [
             CellUnits(node_id=cell[0], sku=cell[1], quantity=part)
-            for cell, units in sorted(grants[edge_id].items())
+            for cell, units in sorted(units_of[edge_id].items())
             for part in _parts(units)
         ]
         for start in range(0, len(cells), GRANT_CELLS_MAX):
-            yield edge_id, encode_bulk(Grant(cells=cells[start : start + GRANT_CELLS_MAX]))
+            part = cells[start : start + GRANT_CELLS_MAX]
+            yield edge_id, part, encode_bulk(frame(cells=part))
 
 
 def _parts(units: int) -> Iterable[int]:

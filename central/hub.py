@@ -99,6 +99,10 @@ def apply(desk: Desk, edge_id: str, event: Event, data: Data) -> list[Misfit]:
     match data:
         case OrderAccepted():
             order_id, misfits = data.order_id, _accepted(desk, edge_id, data)
+        case OrderParked() | OrderCancelled() | RoutePlanned() | PickRequested() if _of_another(
+            desk, edge_id, data.order_id
+        ):
+            return []  # The same payment at a second edge: noted when that edge accepted it.
         case RoutePlanned(order_id=str() as order_id):
             misfits = _unknown(desk, order_id)
             _promise(desk.order(order_id), data.plan)
@@ -146,6 +150,12 @@ def _accepted(desk: Desk, edge_id: str, data: OrderAccepted) -> list[Misfit]:
     return misfits
 
 
+def _of_another(desk: Desk, edge_id: str, order_id: str | None) -> bool:
+    """Whether an order is known to be another edge's."""
+    order = None if order_id is None else desk.orders.get(order_id)
+    return order is not None and order.edge_id not in (None, edge_id)
+
+
 def _promise(order: Order, plan: Plan | None) -> None:
     if plan is not None:
         last = max(to_ms(package.arrives_at) for package in plan.packages)
@@ -162,8 +172,8 @@ def _unknown(desk: Desk, order_id: str) -> list[Misfit]:
 
 def _requested(desk: Desk, data: PickRequested, time_ms: int) -> list[Misfit]:
     task = desk.tasks.get(data.task_id)
-    if task is None:
-        task = Task(data.task_id)
+    if task is None or task.home_edge_id not in (None, data.home_edge_id):
+        task = Task(data.task_id)  # what was reported was of the order's second edge
     elif task.units:
         return [Misfit("task_twice", f"task {data.task_id} was requested before", data.order_id)]
     task.order_id, task.node_id = data.order_id, data.node_id
@@ -193,6 +203,8 @@ def _reported(
         task = Task(data.task_id, order_id=event.correlationid, node_id=data.node_id)
         task.home_edge_id = data.home_edge_id
         desk.put_task(task)
+    elif data.home_edge_id is not None and task.home_edge_id not in (None, data.home_edge_id):
+        return task.order_id, []  # a task of the order's second edge, by the same id
     desk.changed_tasks.add(task.task_id)
     misfits = []
     if data.node_id is None:

@@ -5,247 +5,345 @@ the same transaction that writes the grant into the feed, so before anything is 
 """
 
 from collections.abc import Iterable
+from typing import Final
 
-from central import hub, ledger, streams, views
-from central.accounts import Book, Posting, postings
-from central.burst import Burst, Key, Known, Outcome, UnfitError
-from central.database import Database
+from central import holdings, hub, ledger, streams, views
+from central.accounts import Cell, Posting, fills_pool, postings
+from central.burst import Burst, Key, Outcome, UnfitError
 from central.desk import Desk, Misfit
-from central.escrow import Grants, Policy
-from central.feed import Item, destinations, grant_bodies
-from central.stream import Entry, ForgottenError, Stream, WrongEpochError, take
-from central.territory import Territory, territory_of
-from shared.errors import InternalError, InvalidDataError
-from shared.events import Data, OrderAccepted, OrderParked, PickRequested, RoutePlanned
-from shared.frames import FeedKind, Hello, encode_bulk
+from central.feed import destinations
+from central.fences import rejoin
+from central.greeting import refusal
+from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read, take
+from central.territory import territory_of
+from central.turn import Lends, Turn
+from shared.envelope import decode_event
+from shared.errors import InternalError, InvalidDataError, PointsmanError
+from shared.events import (
+    Data,
+    EpochBegan,
+    OrderAccepted,
+    OrderParked,
+    PickRequested,
+    RoutePlanned,
+    ShareReturned,
+)
+from shared.frames import Hello, encode_bulk
 from shared.network import Network, parse_network
 
+Unfit = dict[Key, InternalError]
+"""Events that are to have no effect, since they met a fault of ours."""
 
-class Ingest:
-    """The writing of one transaction. Made for one, and thrown away with it.
+REVIEW_LINES_MAX: Final = 1_000
+"""So many lines that wait, the oldest, are looked at again at a time."""
+
+
+def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
+    """Take a burst in.
 
     Args:
-        connection: inside a transaction.
-        known: of the latest network.
-        edges: all edges that have a stream.
-        policy: of the escrow.
-        now_ms: wall time.
+        turn: the transaction.
+        burst: what was said.
+        unfit: see above.
+        past_days: see `central.fences.rejoin`.
+
+    Raises:
+        UnfitError: an event that met a fault of ours.
     """
+    rejoined = [
+        edge_id for edge_id, hello in burst.hellos if _greet(turn, edge_id, hello, past_days)
+    ]
+    entries = [_marked(x, unfit) for x in _take(turn, burst.logs)]
+    if entries:
+        ledger.append(turn.connection, entries)
+        turn.outcome.entries = len(entries)
+        turn.outcome.poisoned = [entry for entry in entries if entry.fault is not None]
+        views.save_poison(turn.connection, turn.outcome.poisoned)
+    lends = [(edge_id, ask.lines) for edge_id, ask in burst.asks if _may_ask(turn, edge_id)]
+    if entries or lends:
+        _follow(turn, entries, lends)
+    if rejoined:
+        turn.share_out_all()
+    for _, received in burst.contacts:
+        streams.save_contacts(turn.connection, received)
+    return turn.finish()
 
-    def __init__(
-        self,
-        connection: Database,
-        known: Known,
-        edges: Iterable[str],
-        policy: Policy,
-        now_ms: int,
-    ) -> None:
-        """See the class."""
-        self._edges = edges
-        self._connection = connection
-        self._known = known
-        self._policy = policy
-        self._now_ms = now_ms
-        self._items: list[Item] = []
-        self._outcome = Outcome()
 
-    def record(self, burst: Burst, unfit: dict[Key, InternalError]) -> Outcome:
-        """Take a burst in.
+def publish(turn: Turn, network: Network, document: bytes) -> Outcome:
+    """Keep a network, feed it to every edge, share out what it makes shareable.
 
-        Args:
-            burst: what was said.
-            unfit: events that are to have no effect, since they met a fault of ours.
+    The same document again does nothing.
 
-        Raises:
-            UnfitError: an event that met a fault of ours.
-        """
-        for stream in streams.load_streams(self._connection, burst.edges()):
-            self._outcome.streams[stream.edge_id] = stream
-        for edge_id, hello in burst.hellos:
-            self._greet(edge_id, hello)
-        entries = [self._marked(x, unfit) for x in self._take(burst.logs)]
-        if entries:
-            ledger.append(self._connection, entries)
-            self._outcome.entries = len(entries)
-            self._outcome.poisoned = [entry for entry in entries if entry.fault is not None]
-            views.save_poison(self._connection, self._outcome.poisoned)
-            self._follow(entries)
-        for _, received in burst.contacts:
-            streams.save_contacts(self._connection, received)
-        return self._finish()
+    Raises:
+        InvalidDataError: its version is not later than the last one's.
+    """
+    latest = streams.latest_network(turn.connection)
+    if latest is not None:
+        last = parse_network(latest)
+        if last == network:
+            return turn.outcome
+        if network.version <= last.version:
+            raise InvalidDataError(
+                f"version {network.version} comes after version {last.version}",
+                place="$.version",
+                expected=f"a version greater than {last.version}",
+            )
+    streams.save_network(turn.connection, network.version, document)
+    turn.territory = territory_of(network)
+    body = encode_bulk(network)
+    for edge_id in sorted({*turn.memory.streams, *turn.territory.edges}):
+        if turn.find(edge_id) is None:
+            turn.outcome.streams[edge_id] = Stream(edge_id)
+        turn.feed(edge_id, "network", body)
+    turn.share_out_all()
+    return turn.finish()
 
-    def publish(self, network: Network, document: bytes) -> Outcome:
-        """Keep a network, feed it to every edge, share out what it makes shareable.
 
-        The same document again does nothing.
+def review(turn: Turn) -> Outcome | None:
+    """Look again at lines that wait and pools below zero; None: there are none.
 
-        Raises:
-            InvalidDataError: its version is not later than the last one's.
-        """
-        latest = streams.latest_network(self._connection)
-        if latest is not None:
-            last = parse_network(latest)
-            if last == network:
-                return self._outcome
-            if network.version <= last.version:
-                raise InvalidDataError(
-                    f"version {network.version} comes after version {last.version}",
-                    place="$.version",
-                    expected=f"a version greater than {last.version}",
-                )
-        streams.save_network(self._connection, network.version, document)
-        for stream in streams.load_streams(self._connection):
-            self._outcome.streams[stream.edge_id] = stream
-        territory = territory_of(network)
-        for edge_id in territory.edges:
-            self._outcome.streams.setdefault(edge_id, Stream(edge_id))
-        body = encode_bulk(network)
-        for edge_id in sorted(self._outcome.streams):
-            self._feed(edge_id, "network", body)
-        book = views.load_whole_book(self._connection)
-        desk = views.load_all_waiting(self._connection)
-        self._share_out(book, desk, territory, everywhere=True)
-        views.save_book(self._connection, book)
-        views.save_desk(self._connection, desk)
-        return self._finish()
+    An edge that is asked for units may be gone, and units that were granted may have gone to
+    another order: neither tells, so nothing may depend on being told.
+    """
+    desk = views.load_lacking(turn.connection, REVIEW_LINES_MAX)
+    debts = holdings.load_debts(turn.connection)
+    if not desk.waiting and not debts:
+        return None
+    skus = {line.sku for line in desk.waiting.values()}
+    book = holdings.load_book(turn.connection, turn.book(), debts, set())
+    holdings.load_holders(turn.connection, book, skus)
+    held: dict[tuple[str, str], int] = {}
+    for cell, shares in book.shares.items():
+        for edge_id, units in shares.items():
+            held[edge_id, cell[1]] = held.get((edge_id, cell[1]), 0) + max(0, units)
+    for key, line in sorted(desk.waiting.items()):
+        place = (line.edge_id, line.sku)
+        if line.granted > held.get(place, 0):
+            line.granted = held.get(place, 0)
+            desk.changed_waiting.add(key)
+        held[place] = held.get(place, 0) - line.granted
+    turn.share_out(book, desk)
+    return turn.finish()
 
-    def _stream(self, edge_id: str) -> Stream:
-        stream = self._outcome.streams.get(edge_id)
-        if stream is None:
-            found = streams.load_streams(self._connection, [edge_id])
-            stream = self._outcome.streams[edge_id] = found[0] if found else Stream(edge_id)
-            if not found and self._known.body is not None:
-                self._feed(edge_id, "network", self._known.body)
-        return stream
 
-    def _feed(self, edge_id: str, kind: FeedKind, body: bytes) -> None:
-        stream = self._stream(edge_id)
-        self._items.append(Item(edge_id, stream.feed_next, kind, body))
-        stream.feed_next += 1
+def replay(
+    turn: Turn, edge_id: str | None, sequence: int | None, unfit: Unfit
+) -> tuple[Outcome, list[Entry]]:
+    """Read poison events again by the present code; those that fit now get their effect.
 
-    def _greet(self, edge_id: str, hello: Hello) -> None:
-        stream = self._stream(edge_id)
+    Returns:
+        What was done, and all entries that were read; those that are still poison have a fault.
+
+    Raises:
+        UnfitError: an event that met a fault of ours.
+    """
+    entries = []
+    for of, epoch, at, raw in views.load_poison(turn.connection, edge_id, sequence):
+        stream = turn.stream(of)
+        entry = Entry(of, epoch, at, raw, b"", None, None, None, stream.is_late(epoch))
         try:
-            stream.open(hello.epoch)
-        except WrongEpochError as error:
-            self._outcome.refusals.append((edge_id, error))
-            return
-        stream.last_seen_ms = self._now_ms
-        if hello.feed >= stream.feed_next:
-            self._forgotten(
-                edge_id,
-                f"{edge_id} has applied feed item {hello.feed}; the last one here is "
-                f"{stream.feed_next - 1}: has central's database been restored?",
-            )
-        elif hello.feed > stream.feed_acked:
-            stream.feed_acked = hello.feed
-            streams.prune_feed(self._connection, edge_id, hello.feed)
-        elif hello.feed < stream.feed_acked:
-            self._forgotten(
-                edge_id,
-                f"{edge_id} has applied the feed through {hello.feed}, and had through "
-                f"{stream.feed_acked}: has its disk been restored?",
-            )
-        if hello.sequence < stream.sequence:
-            self._forgotten(
-                edge_id,
-                f"{edge_id}'s log ends at {hello.sequence}; the ledger has {stream.sequence}: "
-                "has its disk been restored?",
-            )
+            event = decode_event(raw)
+            data, fault = read(of, event)
+            entry = entry._replace(event=event, data=data, fault=fault)
+        except PointsmanError as error:
+            entry = entry._replace(fault=error)
+        entries.append(_marked(entry, unfit))
+    _follow(turn, entries, [])
+    views.drop_poison(turn.connection, [x.key for x in entries if x.fault is None])
+    return turn.finish(), entries
 
-    def _forgotten(self, edge_id: str, detail: str) -> None:
-        self._outcome.refusals.append((edge_id, ForgottenError(detail)))
 
-    def _note(self, misfit: Misfit, entry: Entry | None = None) -> None:
-        self._outcome.misfits.append((entry, misfit))
-
-    def _take(self, logs: Iterable[tuple[str, list[bytes]]]) -> Iterable[Entry]:
-        for edge_id, raws in logs:
-            stream = self._stream(edge_id)
-            stream.last_seen_ms = self._now_ms
-            entries, refusal = take(stream, raws)
-            yield from entries
-            if refusal is not None:
-                self._outcome.refusals.append((edge_id, refusal))
-
-    def _marked(self, entry: Entry, unfit: dict[Key, InternalError]) -> Entry:
-        fault = unfit.get(entry.key)
-        return entry if fault is None else entry._replace(data=None, fault=fault)
-
-    def _follow(self, entries: list[Entry]) -> None:
-        moves = [[] if x.data is None else postings(x.data) for x in entries]
-        desk, book = self._load(entries, moves)
-        edges = {*self._edges, *self._known.territory.edges, *self._outcome.streams}
-        for entry, posted in zip(entries, moves, strict=True):
-            if entry.event is None or entry.data is None:
-                continue
-            try:
-                for rule, cell, units in posted:
-                    book.post(rule, cell, units, entry.edge_id)
-                for misfit in hub.apply(desk, entry.edge_id, entry.event, entry.data):
-                    self._note(misfit, entry)
-            except Exception as error:
-                fault = InternalError(f"{type(error).__name__}: {error}")
-                # One bad event must not stop all edges. Nothing in this block asks the disk.
-                raise UnfitError(entry.key, fault) from error
-            self._pass_on(entry, entry.data, edges)
-        self._share_out(book, desk, self._known.territory)
-        views.save_book(self._connection, book)
-        views.save_desk(self._connection, desk)
-
-    def _load(self, entries: list[Entry], moves: list[list[Posting]]) -> tuple[Desk, Book]:
-        order_ids, task_ids, skus = set(), set(), set()
-        for entry in entries:
-            if entry.event is not None and entry.data is not None:
-                order_id, task_id = hub.mentions(entry.event, entry.data)
-                order_ids.add(order_id)
-                task_ids.add(task_id)
-                skus |= _parked_skus(entry.data)
-        skus |= {cell[1] for posted in moves for rule, cell, _ in posted if rule == "receive"}
-        cells = {cell for posted in moves for _, cell, _ in posted}
-        return (
-            views.load_desk(
-                self._connection,
-                {x for x in order_ids if x is not None},
-                {x for x in task_ids if x is not None},
-                skus,
-            ),
-            views.load_book(self._connection, cells, skus),
+def _greet(turn: Turn, edge_id: str, hello: Hello, past_days: int) -> bool:
+    """Take a hello in; True: the edge was fenced, and has its way back now."""
+    stream = turn.stream(edge_id)
+    try:
+        stream.open(hello.epoch)
+    except WrongEpochError as error:
+        turn.outcome.refusals.append((edge_id, error))
+        return False
+    boot = hello.boots[-1]
+    if stream.fenced:
+        stream.last_seen_ms = turn.now_ms
+        rejoin(turn, stream, hello, past_days)
+        turn.outcome.greetings.append((edge_id, boot, ""))
+        return True
+    lost = boot != stream.boot and streams.is_noted(
+        turn.connection, edge_id, hello.boots, "edge_behind"
+    )
+    refused = refusal(stream, hello, lost=lost)
+    turn.outcome.greetings.append((edge_id, boot, refused))
+    if refused:
+        # A twin changes nothing: the one that it was copied from goes on.
+        stream.closed = stream.closed or refused == "behind"
+        detail = (
+            f"{edge_id}, start {boot}, is not the process that central knows: was its disk copied?"
+            if refused == "twin"
+            else f"{edge_id} is at {hello.sequence} of epoch {hello.epoch}, feed {hello.feed}; "
+            f"known is {stream.sequence} of {stream.epoch}, feed {stream.feed_acked}: "
+            "was its disk restored?"
         )
-
-    def _pass_on(self, entry: Entry, data: Data, edges: set[str]) -> None:
-        territory = self._known.territory
-        for edge_id in destinations(entry.edge_id, data, territory, edges):
-            self._feed(edge_id, "event", entry.raw)
-        if isinstance(data, PickRequested) and data.node_id not in territory.home:
-            self._note(Misfit("unknown_node", f"no network has node {data.node_id}"), entry)
-
-    def _share_out(
-        self, book: Book, desk: Desk, territory: Territory, *, everywhere: bool = False
-    ) -> None:
-        for edge_id, cell in book.share_moves:
-            if book.shares[cell][edge_id] < 0:
-                detail = f"{edge_id} has committed more of {cell} than it was ever granted"
-                self._note(Misfit("oversold", detail))
-        grants: Grants = {}
-        for line in self._policy.relieve(book, desk.waiting.values(), grants):
-            desk.changed_waiting.add((line.order_id, line.line))
-        self._policy.settle(
-            book, territory, list(book.balances if everywhere else book.moves), grants
+        turn.note_once(Misfit(f"edge_{refused}", detail, edge_id=edge_id), edge_id, boot)
+        return False
+    stream.boot, stream.closed, stream.last_seen_ms = boot, False, turn.now_ms
+    if hello.feed >= stream.feed_next:
+        detail = (
+            f"{edge_id} has applied feed item {hello.feed}; the last one here is "
+            f"{stream.feed_next - 1}: has central's database been restored?"
         )
-        for edge_id, body in grant_bodies(grants):
-            self._feed(edge_id, "grant", body)
-        for cell, move in book.moves.items():
-            assert book.conserved(cell), cell
-            if move.pool < 0 and book.balances[cell].pool < 0:
-                detail = f"{cell} is {-book.balances[cell].pool} units below what is promised"
-                self._note(Misfit("stock_debt", detail))
+        turn.outcome.refusals.append((edge_id, ForgottenError(detail)))
+    elif hello.feed > stream.feed_acked:
+        stream.feed_acked = hello.feed
+        streams.prune_feed(turn.connection, edge_id, hello.feed)
+    return False
 
-    def _finish(self) -> Outcome:
-        streams.save_streams(self._connection, self._outcome.streams.values())
-        streams.append_feed(self._connection, self._items)
-        views.save_exceptions(self._connection, self._outcome.misfits, self._now_ms)
-        return self._outcome
+
+def _may_ask(turn: Turn, edge_id: str) -> bool:
+    stream = turn.find(edge_id)
+    return stream is not None and bool(stream.epoch) and not stream.fenced and not stream.closed
+
+
+def _take(turn: Turn, logs: Iterable[tuple[str, list[bytes]]]) -> Iterable[Entry]:
+    for edge_id, raws in logs:
+        stream = turn.stream(edge_id)
+        if stream.closed:
+            detail = f"{edge_id} is behind what it has said before"
+            turn.outcome.refusals.append((edge_id, ForgottenError(detail)))
+            continue
+        stream.last_seen_ms = turn.now_ms
+        taken = take(stream, raws)
+        if taken.ended:
+            ledger.save_ends(turn.connection, taken.ended)
+            for entry in taken.entries:
+                _check_ends(turn, entry)
+        if taken.repeats:
+            _compare(turn, stream, taken.repeats)
+        yield from taken.entries
+        if taken.refusal is not None:
+            turn.outcome.refusals.append((edge_id, taken.refusal))
+
+
+def _check_ends(turn: Turn, entry: Entry) -> None:
+    """What a disk still holds of an epoch that went on without it comes too late for the ledger."""
+    if isinstance(entry.data, EpochBegan):
+        epoch, sequence = entry.data.previous_epoch, entry.data.previous_sequence
+        end = ledger.end_of(turn.connection, entry.edge_id, epoch)
+        if sequence > end:
+            detail = (
+                f"{entry.edge_id} has written through {sequence} in epoch {epoch}, which ended "
+                f"at {end}: read its log from {end + 1} on"
+            )
+            turn.note(Misfit("epoch_over", detail), entry)
+
+
+def _compare(turn: Turn, stream: Stream, repeats: list[tuple[int, int, bytes]]) -> None:
+    """What is said again must be what was said before."""
+    differing = ledger.differing(turn.connection, stream.edge_id, repeats)
+    if differing:
+        epoch, sequence = differing[0]
+        detail = f"{stream.edge_id} says something else than before at {sequence} of epoch {epoch}"
+        misfit = Misfit("diverged", detail, edge_id=stream.edge_id)
+        turn.note_once(misfit, stream.edge_id, stream.boot)
+
+
+def _marked(entry: Entry, unfit: Unfit) -> Entry:
+    fault = unfit.get(entry.key)
+    return entry if fault is None else entry._replace(data=None, fault=fault)
+
+
+def _follow(turn: Turn, entries: list[Entry], lends: Lends) -> None:
+    """Apply events to views and accounts, pass them on, and share out what they moved."""
+    moves = [[] if x.data is None else postings(x.data) for x in entries]
+    answers = _answers(turn, entries)
+    order_ids, task_ids = _mentioned(entries)
+    cells, skus = _stock(entries, moves, answers.values(), lends)
+    desk = views.load_desk(turn.connection, order_ids, task_ids, skus)
+    book = holdings.load_book(turn.connection, turn.book(), cells, skus)
+    edges = {*turn.memory.streams, *turn.territory.edges, *turn.outcome.streams}
+    for entry, posted in zip(entries, moves, strict=True):
+        if entry.event is None or entry.data is None:
+            continue
+        misfits: list[Misfit] = []
+        try:
+            for rule, cell, units in posted:
+                book.post(rule, cell, units, entry.edge_id, late=entry.late)
+            for cell, units in answers.get(entry.key, ()):
+                book.recall(cell, -units, entry.edge_id)
+            misfits += hub.apply(desk, entry.edge_id, entry.event, entry.data)
+        except Exception as error:
+            fault = InternalError(f"{type(error).__name__}: {error}")
+            # One bad event must not stop all edges. Nothing in this block asks the disk.
+            raise UnfitError(entry.key, fault) from error
+        misfits += _late_sale(entry, posted)
+        for misfit in misfits:
+            turn.note(misfit, entry)
+        _pass_on(turn, entry, entry.data, desk, edges)
+    turn.share_out(book, desk, lends=lends)
+
+
+def _answers(turn: Turn, entries: list[Entry]) -> dict[Key, list[tuple[Cell, int]]]:
+    """What the recalls have asked for that are answered here."""
+    return {
+        entry.key: holdings.take_recall(turn.connection, entry.edge_id, entry.data.recall)
+        for entry in entries
+        if isinstance(entry.data, ShareReturned) and entry.data.recall is not None
+    }
+
+
+def _mentioned(entries: list[Entry]) -> tuple[set[str], set[str]]:
+    order_ids, task_ids = set(), set()
+    for entry in entries:
+        if entry.event is not None and entry.data is not None:
+            order_id, task_id = hub.mentions(entry.event, entry.data)
+            order_ids.add(order_id)
+            task_ids.add(task_id)
+    return {x for x in order_ids if x is not None}, {x for x in task_ids if x is not None}
+
+
+def _stock(
+    entries: list[Entry],
+    moves: list[list[Posting]],
+    answers: Iterable[list[tuple[Cell, int]]],
+    lends: Lends,
+) -> tuple[set[Cell], set[str]]:
+    """Cells that move, and SKUs of which a pool may get units or that somebody lacks."""
+    cells: set[Cell] = set()
+    skus: set[str] = set()
+    for entry, posted in zip(entries, moves, strict=True):
+        for rule, cell, _ in posted:
+            cells.add(cell)
+            if fills_pool(rule, late=entry.late):
+                skus.add(cell[1])
+        if entry.data is not None:
+            skus |= _parked_skus(entry.data)
+    for answered in answers:
+        cells |= {cell for cell, _ in answered}
+        skus |= {cell[1] for cell, _ in answered}
+    for _, lacks in lends:
+        skus |= {lack.sku for lack in lacks}
+    return cells, skus
+
+
+def _late_sale(entry: Entry, posted: list[Posting]) -> list[Misfit]:
+    if not entry.late or not any(rule == "commit" for rule, _, _ in posted):
+        return []
+    order_id = getattr(entry.data, "order_id", None)
+    detail = f"{entry.edge_id} has sold in epoch {entry.epoch}, whose shares were taken back"
+    return [Misfit("late_sale", detail, order_id)]
+
+
+def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) -> None:
+    territory = turn.territory
+    for edge_id in destinations(entry.edge_id, data, territory, edges):
+        turn.feed(edge_id, "event", entry.raw)
+    if isinstance(data, PickRequested) and data.node_id not in territory.home:
+        turn.note(Misfit("unknown_node", f"no network has node {data.node_id}"), entry)
+    if isinstance(data, OrderAccepted):
+        first = desk.orders[data.order_id].edge_id
+        if first is not None and first != entry.edge_id:
+            # The second edge learns whose the order is, and withdraws what it can.
+            raw = ledger.acceptance(turn.connection, data.order_id, first)
+            if raw is not None:
+                turn.feed(entry.edge_id, "event", raw)
 
 
 def _parked_skus(data: Data) -> set[str]:

@@ -4,16 +4,18 @@ The hash of an entry covers the one before in the same stream and its own bytes;
 beside are read from those bytes, and are held against them when the ledger is verified.
 """
 
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from central.database import close_database, insert_all, open_reader
-from central.stream import Entry, genesis, link
-from central.tables import ledger, streams
-from shared.envelope import Event, decode_event
+from central.database import chunks, close_database, insert_all, open_reader
+from central.stream import Entry, Stream, genesis, link
+from central.tables import epochs, ledger, orders, streams, tasks
+from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
+from shared.events import OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
 
 
 class Verdict(NamedTuple):
@@ -68,6 +70,114 @@ def _columns(event: Event | None) -> dict[str, Any]:
     }
 
 
+def save_ends(connection: Connection, ended: Iterable[Stream]) -> None:
+    """Keep where epochs have ended, so that a missing end of theirs is found."""
+    insert_all(
+        connection,
+        epochs,
+        [
+            {"edge_id": x.edge_id, "epoch": x.epoch, "sequence": x.sequence, "head": x.head}
+            for x in ended
+        ],
+    )
+
+
+def end_of(connection: Connection, edge_id: str, epoch: int) -> int:
+    """Where an epoch that is over has ended; 0 if the ledger has nothing of it."""
+    query = select(epochs.c.sequence).where(epochs.c.edge_id == edge_id, epochs.c.epoch == epoch)
+    return connection.scalar(query) or 0
+
+
+def differing(
+    connection: Connection, edge_id: str, repeats: list[tuple[int, int, bytes]]
+) -> list[tuple[int, int]]:
+    """Positions (epoch, sequence) where an edge now says something else than it said before."""
+    said = {(epoch, sequence): raw for epoch, sequence, raw in repeats}
+    found = []
+    for epoch in sorted({epoch for epoch, _ in said}):
+        places = [sequence for of, sequence in said if of == epoch]
+        query = select(ledger.c.sequence, ledger.c.raw).where(
+            ledger.c.edge_id == edge_id,
+            ledger.c.epoch == epoch,
+            ledger.c.sequence.between(min(places), max(places)),
+        )
+        for sequence, raw in connection.execute(query):
+            if said.get((epoch, sequence), raw) != raw:
+                found.append((epoch, sequence))
+    return found
+
+
+def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | None:
+    """The bytes of an edge's `order.accepted` for an order."""
+    query = (
+        select(ledger.c.raw)
+        .where(
+            ledger.c.correlation_id == order_id,
+            ledger.c.edge_id == edge_id,
+            ledger.c.type == type_of(OrderAccepted),
+        )
+        .order_by(ledger.c.position)
+        .limit(1)
+    )
+    return connection.scalar(query)
+
+
+def past_of(
+    connection: Connection, edge_id: str, nodes: set[str], since_ms: int
+) -> Iterator[bytes]:
+    """What an edge that has lost its store needs of the ledger, in the ledger's order.
+
+    That is all about the orders that it has accepted and that are not settled, or are not
+    older than `since_ms`; and the tasks at its `nodes`, likewise, with what was said of them.
+    """
+    mine = select(ledger.c.correlation_id).where(
+        ledger.c.edge_id == edge_id, ledger.c.type == type_of(OrderAccepted)
+    )
+    settled = orders.c.state.in_(("shipped", "delivered", "cancelled"))
+    wanted = set(
+        connection.scalars(
+            select(orders.c.order_id).where(
+                orders.c.order_id.in_(mine), ~settled | (orders.c.opened_ms >= since_ms)
+            )
+        )
+    )
+    over = tasks.c.state.in_(("shipped", "delivered", "rejected", "withdrawn"))
+    asked = {
+        row.task_id: row.order_id
+        for row in connection.execute(
+            select(tasks.c.task_id, tasks.c.order_id, tasks.c.node_id).where(
+                ~over | (tasks.c.changed_ms >= since_ms)
+            )
+        )
+        if row.node_id in nodes and row.order_id is not None
+    }
+    found: list[tuple[int, bytes]] = []
+    for part in chunks(sorted({*wanted, *asked.values()})):
+        query = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
+            ledger.c.correlation_id.in_(part)
+        )
+        for position, raw, order_id in connection.execute(query):
+            if order_id in wanted or _concerns(raw, asked.keys()):
+                found.append((position, raw))
+    for _, raw in sorted(found):
+        yield raw
+
+
+def _concerns(raw: bytes, task_ids: Container[str]) -> bool:
+    """Whether an event requests, reports on or asks to drop one of these tasks."""
+    try:
+        data = decode_data(decode_event(raw))
+    except PointsmanError:
+        return False
+    match data:
+        case PickRequested() | PickReport():
+            return data.task_id in task_ids
+        case OrderCancelled(asked=asked):
+            return any(task.task_id in task_ids for task in asked)
+        case _:
+            return False
+
+
 def verify(connection: Connection) -> Verdict:
     """Walk all chains in the order of positions; find the first entry that is not as written."""
     heads: dict[tuple[str, int], tuple[int, bytes]] = {}
@@ -90,14 +200,15 @@ def verify(connection: Connection) -> Verdict:
             rows.close()
             return Verdict(entries, position, *stream, row["sequence"], reason)
         heads[stream] = (row["sequence"], row["hash"])
-    for row in connection.execute(select(streams).order_by(streams.c.edge_id)).mappings():
-        stream = (row["edge_id"], row["epoch"])
-        sequence, head = heads.get(stream) or (0, genesis(*stream))
-        if row["epoch"] and (sequence, head) != (row["sequence"], row["head"]):
-            reason = (
-                f"the stream ends at {sequence}, and was acknowledged through {row['sequence']}"
-            )
-            return Verdict(entries, position + 1, *stream, sequence + 1, reason)
+    for table in (epochs, streams):
+        ends = select(table.c.edge_id, table.c.epoch, table.c.sequence, table.c.head).order_by(
+            table.c.edge_id, table.c.epoch
+        )
+        for edge_id, epoch, end, acked_head in connection.execute(ends):
+            sequence, head = heads.get((edge_id, epoch)) or (0, genesis(edge_id, epoch))
+            if epoch and (sequence, head) != (end, acked_head):
+                reason = f"the stream ends at {sequence}, and was acknowledged through {end}"
+                return Verdict(entries, position + 1, edge_id, epoch, sequence + 1, reason)
     return Verdict(entries)
 
 

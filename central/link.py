@@ -9,18 +9,34 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import aiomqtt
 import msgspec
 import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 
+from central.admin import (
+    ADMIN,
+    FENCE,
+    NETWORK,
+    REPLAY,
+    REQUESTS,
+    Answer,
+    Fence,
+    Fenced,
+    Message,
+    Published,
+    Replay,
+    Replayed,
+    raise_refusal,
+)
 from central.config import Config
-from central.core import ADMIN, NETWORK, Central, Message, Published
+from central.core import Central
 from shared import topics
 from shared.clock import Clock
-from shared.errors import ConfigError, InvalidDataError, PointsmanError
+from shared.errors import ConfigError, InvalidDataError, PointsmanError, split_error
+from shared.frames import Frame, encode_frame
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SUBACK_REFUSED
 from shared.settings import Broker
 
@@ -33,7 +49,8 @@ SUBSCRIPTIONS: Final = (
     topics.up("+", topics.HELLO),
     topics.up("+", topics.LOG),
     topics.up("+", topics.CONTACTS),
-    topics.up(ADMIN, NETWORK),
+    topics.up("+", topics.ASK),
+    *(topics.up(ADMIN, kind) for kind in REQUESTS),
 )
 
 _log = structlog.get_logger("central.link")
@@ -166,13 +183,61 @@ async def publish_network(config: Config, document: bytes, *, timeout_s: float =
         PointsmanError: central refuses the document; code, place and expectation are central's.
         LinkError: no broker, or no answer.
     """
+    answer = await _request(config, NETWORK, document, Published, timeout_s)
+    assert answer.version is not None, answer
+    return answer.version
+
+
+async def fence_edge(config: Config, edge_id: str, *, timeout_s: float = 30.0) -> int:
+    """Let the running central take an edge's shares back; returns the epoch that follows.
+
+    Raises:
+        PointsmanError: central does not know the edge.
+        LinkError: no broker, or no answer.
+    """
+    answer = await _request(config, FENCE, _asked(Fence, edge_id=edge_id), Fenced, timeout_s)
+    assert answer.epoch is not None, answer
+    return answer.epoch
+
+
+async def replay_poison(
+    config: Config,
+    edge_id: str | None = None,
+    sequence: int | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> Replayed:
+    """Let the running central read poison events again: all, of one edge, or at one position.
+
+    Raises:
+        PointsmanError: central could not.
+        LinkError: no broker, or no answer.
+    """
+    payload = _asked(Replay, edge_id=edge_id, sequence=sequence)
+    return await _request(config, REPLAY, payload, Replayed, timeout_s)
+
+
+def _asked(kind: type[Frame], **values: Any) -> bytes:
+    try:
+        return encode_frame(msgspec.convert(values, kind))
+    except msgspec.ValidationError as error:
+        detail, place = split_error(error)
+        raise InvalidDataError(detail, place=place, expected=f"a {kind.__name__} request") from None
+
+
+A = TypeVar("A", bound=Answer)
+
+
+async def _request(
+    config: Config, kind: str, payload: bytes, answer: type[A], timeout_s: float
+) -> A:
     try:
         async with connect(config.broker, f"pm-admin-{secrets.token_hex(6)}") as client:
-            await client.subscribe(topics.down(ADMIN, NETWORK), QOS)
-            await client.publish(topics.up(ADMIN, NETWORK), document, qos=QOS)
+            await client.subscribe(topics.down(ADMIN, kind), QOS)
+            await client.publish(topics.up(ADMIN, kind), payload, qos=QOS)
             async with asyncio.timeout(timeout_s):
-                answer = msgspec.json.decode(
-                    _message(await anext(client.messages)).payload, type=Published
+                answered = msgspec.json.decode(
+                    _message(await anext(client.messages)).payload, type=answer
                 )
     except TimeoutError:
         raise LinkError(
@@ -182,11 +247,8 @@ async def publish_network(config: Config, document: bytes, *, timeout_s: float =
         raise LinkError(
             str(error), place="broker", expected="central's broker, as in its configuration"
         ) from None
-    if answer.version is None:
-        refusal = InvalidDataError(answer.detail, place=answer.place, expected=answer.expected)
-        refusal.code = answer.code  # type: ignore[misc]  # what central has said, word for word
-        raise refusal
-    return answer.version
+    raise_refusal(answered)
+    return answered
 
 
 def _message(message: aiomqtt.Message) -> Message:

@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, NamedTuple
+from copy import copy
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import GapError, InvalidEnvelopeError, PointsmanError
-from shared.events import Data
+from shared.events import Data, EpochBegan
 from shared.topics import edge_source
 
 
@@ -25,46 +26,85 @@ class ForgottenError(PointsmanError):
     code: ClassVar[str] = "forgotten"
 
 
+NO_BOOT: Final = "0" * 16
+"""What an acknowledgement names while no start of the edge is confirmed."""
+
+
 class Stream(Struct):
     """Where an edge's stream and its feed stand.
+
+    A fence takes the edge's shares back and raises `share_epoch`; the edge's next hello gets a
+    rejoin into its feed; the stream goes on in that epoch with the edge's `epoch.began`. Until
+    then, what comes is of an epoch before, and late.
 
     Attributes:
         epoch: 0 until the edge has been heard.
         sequence: the ledger holds the stream through here.
         head: hash of the last entry, or the stream's genesis.
+        share_epoch: the edge's shares are of this epoch.
+        fenced: no rejoin to `share_epoch` is in the feed yet.
+        rejoin: number of the last rejoin in the feed; 0: there was none.
+        restored: that rejoin replaces what the edge has.
+        boot: the edge's start that central serves; empty: none.
+        closed: a start that is behind was heard, and no other since.
         feed_next: number of the next feed item.
-        feed_acked: the edge has applied its feed through here.
+        feed_acked: the edge has applied its feed through here, or need not any more.
     """
 
     edge_id: str
     epoch: int = 0
     sequence: int = 0
     head: bytes = b""
+    share_epoch: int = 0
+    fenced: bool = False
+    rejoin: int = 0
+    restored: bool = False
+    boot: str = ""
+    closed: bool = False
     feed_next: int = 1
     feed_acked: int = 0
     last_seen_ms: int = 0
 
+    @property
+    def epoch_max(self) -> int:
+        """The last epoch that the edge was let into."""
+        return max(self.epoch, self.share_epoch - self.fenced)
+
+    def begin(self, epoch: int) -> None:
+        """Go on in another epoch, from its start."""
+        self.epoch, self.sequence, self.head = epoch, 0, genesis(self.edge_id, epoch)
+        self.share_epoch = max(self.share_epoch, epoch)
+
+    def is_late(self, epoch: int) -> bool:
+        """Whether the shares that an entry of this epoch moves are the pools' already."""
+        return epoch < self.share_epoch
+
     def open(self, epoch: int) -> None:
-        """Begin the stream, or check that it goes on in the epoch in which it began.
+        """Begin the stream, or check that it is in an epoch that the edge was let into.
 
         Raises:
-            WrongEpochError: it does not.
+            WrongEpochError: it is not.
         """
         if self.epoch == 0:
-            self.epoch, self.head = epoch, genesis(self.edge_id, epoch)
-        elif epoch != self.epoch:
+            self.begin(epoch)
+        elif epoch > self.epoch_max:
             raise WrongEpochError(
                 f"{self.edge_id} speaks in epoch {epoch}; its stream is in epoch {self.epoch}",
                 place="$.epoch",
-                expected=f"epoch {self.epoch}; an operator decides about another one",
+                expected=f"epoch {self.epoch}; an operator fences an edge to begin another",
             )
+
+    def fence(self) -> None:
+        """The shares are the pools' again; whoever is heard next begins a new epoch."""
+        self.share_epoch = max(self.epoch, self.share_epoch, 1) + 1
+        self.fenced, self.closed, self.boot = True, False, ""
 
 
 class Entry(NamedTuple):
     """One event of a stream, in its place.
 
     `event` is None if not even the envelope can be read; `data` is None for a poison event,
-    and `fault` says why.
+    and `fault` says why. `late` is what an epoch says whose shares were taken back.
     """
 
     edge_id: str
@@ -75,6 +115,7 @@ class Entry(NamedTuple):
     event: Event | None
     data: Data | None
     fault: PointsmanError | None
+    late: bool = False
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -102,65 +143,116 @@ def link(previous: bytes, raw: bytes) -> bytes:
     return hashlib.sha256(previous + raw).digest()
 
 
-def take(stream: Stream, raws: Iterable[bytes]) -> tuple[list[Entry], PointsmanError | None]:
-    """The entries of a batch that come next, and what stopped it short, if anything.
+class Taken(NamedTuple):
+    """What became of a batch.
 
-    The stream is moved forward past what was taken. What it has already is skipped: an edge
-    sends again what it has no acknowledgement for.
-
-    Returns:
-        `GapError` if something before is missing; `InvalidEnvelopeError` at an event that
-        cannot be placed; `WrongEpochError`.
+    Attributes:
+        entries: what comes next on the stream, in order.
+        repeats: what the ledger has already: an edge sends again what it has no
+            acknowledgement for. Epoch, sequence, bytes.
+        ended: epochs that ended in this batch: the stream as it stood at their end.
+        refusal: what stopped the batch short: `GapError` if something before is missing;
+            `InvalidEnvelopeError` at an event that cannot be placed; `WrongEpochError`.
     """
-    entries: list[Entry] = []
-    for raw in raws:
-        event: Event | None = None
-        data: Data | None = None
-        fault: PointsmanError | None = None
-        try:
-            event = decode_event(raw)
-            epoch, sequence = event.epoch or 0, event.number()
-        except PointsmanError as error:
-            fault = error
-            try:
-                place = _place_decoder.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return entries, InvalidEnvelopeError(
-                    f"an event after position {stream.sequence} has no place: {fault}",
-                    expected="sequence and epoch",
-                )
-            epoch, sequence = place.epoch, int(place.sequence)
-        try:
-            stream.open(epoch)
-        except WrongEpochError as error:
-            return entries, error
-        if sequence <= stream.sequence:
-            continue
-        if sequence != stream.sequence + 1:
-            return entries, GapError(
-                f"position {sequence} after {stream.sequence}",
-                place="$.sequence",
-                expected=f"position {stream.sequence + 1}",
-            )
-        if fault is None and event is not None:
-            fault = _impostor(stream, event)
-        if fault is None and event is not None:
-            try:
-                data = decode_data(event)
-            except PointsmanError as error:
-                fault = error
-        stream.sequence = sequence
-        stream.head = link(stream.head, raw)
-        entries.append(Entry(stream.edge_id, epoch, sequence, raw, stream.head, event, data, fault))
-    return entries, None
+
+    entries: list[Entry]
+    repeats: list[tuple[int, int, bytes]]
+    ended: list[Stream]
+    refusal: PointsmanError | None = None
 
 
-def _impostor(stream: Stream, event: Event) -> PointsmanError | None:
+def take(stream: Stream, raws: Iterable[bytes]) -> Taken:
+    """What of a batch comes next; the stream is moved forward past what was taken."""
+    taken = Taken([], [], [])
+    try:
+        for raw in raws:
+            _take_one(stream, raw, taken)
+    except (GapError, InvalidEnvelopeError, WrongEpochError) as error:
+        return taken._replace(refusal=error)
+    return taken
+
+
+def _take_one(stream: Stream, raw: bytes, taken: Taken) -> None:
+    epoch, sequence, event, fault = _placed(stream, raw)
+    stream.open(epoch)
+    if (epoch, sequence) <= (stream.epoch, stream.sequence):
+        taken.repeats.append((epoch, sequence, raw))
+        return
+    data: Data | None = None
+    if fault is None and event is not None:
+        data, fault = read(stream.edge_id, event)
+    if epoch > stream.epoch:
+        _require_beginning(stream, epoch, sequence, data)
+        taken.ended.append(copy(stream))
+        stream.begin(epoch)
+    if sequence != stream.sequence + 1:
+        raise GapError(
+            f"position {sequence} after {stream.sequence}",
+            place="$.sequence",
+            expected=f"position {stream.sequence + 1}",
+        )
+    stream.sequence = sequence
+    stream.head = link(stream.head, raw)
+    late = stream.is_late(epoch)
+    taken.entries.append(
+        Entry(stream.edge_id, epoch, sequence, raw, stream.head, event, data, fault, late)
+    )
+
+
+def _placed(stream: Stream, raw: bytes) -> tuple[int, int, Event | None, PointsmanError | None]:
+    """Epoch and sequence of an event, and as much of it as can be read."""
+    try:
+        event = decode_event(raw)
+        return event.epoch or 0, event.number(), event, None
+    except PointsmanError as error:
+        try:
+            place = _place_decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise InvalidEnvelopeError(
+                f"an event after position {stream.sequence} has no place: {error}",
+                expected="sequence and epoch",
+            ) from None
+        return place.epoch, int(place.sequence), None, error
+
+
+def read(edge_id: str, event: Event) -> tuple[Data | None, PointsmanError | None]:
+    """The data of an event in an edge's stream, or why it is to have no effect."""
+    fault = _impostor(edge_id, event)
+    if fault is not None:
+        return None, fault
+    try:
+        return decode_data(event), None
+    except PointsmanError as error:
+        return None, error
+
+
+def _require_beginning(stream: Stream, epoch: int, sequence: int, data: Data | None) -> None:
+    """Another epoch begins with `epoch.began`, after all that came before it.
+
+    Raises:
+        GapError: something before is missing.
+    """
+    here = (stream.epoch, stream.sequence)
+    if sequence == 1 and isinstance(data, EpochBegan) and data.epoch == epoch:
+        before = (data.previous_epoch, data.previous_sequence)
+        if before <= here or data.previous_epoch < stream.epoch:
+            return
+        detail = f"epoch {epoch} begins after position {before[1]} of epoch {before[0]}"
+    else:
+        detail = f"position {sequence} of epoch {epoch} before that epoch has begun"
+    raise GapError(
+        f"{detail}; the ledger ends at {here[1]} of epoch {here[0]}",
+        place="$.epoch",
+        expected="what comes after that first, then epoch.began",
+    )
+
+
+def _impostor(edge_id: str, event: Event) -> PointsmanError | None:
     """An edge's decisions stand in its own stream only: a folder that changed hands shows here."""
-    if event.source.startswith("/edges/") and event.source != edge_source(stream.edge_id):
+    if event.source.startswith("/edges/") and event.source != edge_source(edge_id):
         return InvalidEnvelopeError(
-            f"an event of {event.source[:100]} in the stream of {stream.edge_id}",
+            f"an event of {event.source[:100]} in the stream of {edge_id}",
             place="$.source",
-            expected=edge_source(stream.edge_id),
+            expected=edge_source(edge_id),
         )
     return None

@@ -1,30 +1,29 @@
 """Streams, feeds, networks and contacts in SQL."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
-from central.database import chunks, insert_all, upsert
+from central.database import insert_all, upsert
 from central.feed import Item
 from central.stream import Stream
-from central.tables import contacts, feed, networks, streams
+from central.tables import contacts, feed, networks, noted, streams
 from shared.frames import ContactFor, encode_frame
 
+_OF_EDGE = feed.c.edge_id == bindparam("of")
+_FEED: Final = (
+    select(feed)
+    .where(_OF_EDGE, feed.c.number > bindparam("after"), feed.c.number <= bindparam("through"))
+    .order_by(feed.c.number)
+)
+_PRUNE: Final = delete(feed).where(_OF_EDGE, feed.c.number <= bindparam("through"))
 
-def load_streams(connection: Connection, edge_ids: Iterable[str] | None = None) -> list[Stream]:
-    """The streams of these edges that are known, or of all."""
-    if edge_ids is None:
-        rows = list(connection.execute(select(streams)).mappings())
-    else:
-        rows = [
-            row
-            for part in chunks(sorted(edge_ids))
-            for row in connection.execute(
-                select(streams).where(streams.c.edge_id.in_(part))
-            ).mappings()
-        ]
-    return [Stream(**row) for row in rows]
+
+def load_streams(connection: Connection) -> list[Stream]:
+    """All streams."""
+    return [Stream(*row) for row in connection.execute(select(streams))]
 
 
 def save_streams(connection: Connection, changed: Iterable[Stream]) -> None:
@@ -39,17 +38,31 @@ def append_feed(connection: Connection, items: Iterable[Item]) -> None:
 
 def prune_feed(connection: Connection, edge_id: str, number: int) -> None:
     """Forget what an edge has applied, through `number`."""
-    connection.execute(delete(feed).where(feed.c.edge_id == edge_id, feed.c.number <= number))
+    connection.execute(_PRUNE, {"of": edge_id, "through": number})
 
 
 def load_feed(connection: Connection, edge_id: str, after: int, through: int) -> list[Item]:
     """Feed items of an edge, in order."""
-    query = (
-        select(feed.c.edge_id, feed.c.number, feed.c.kind, feed.c.body)
-        .where(feed.c.edge_id == edge_id, feed.c.number > after, feed.c.number <= through)
-        .order_by(feed.c.number)
+    between = {"of": edge_id, "after": after, "through": through}
+    return [Item(*row) for row in connection.execute(_FEED, between)]
+
+
+def is_noted(connection: Connection, edge_id: str, boots: Iterable[str], code: str) -> bool:
+    """Whether something was noted about one of these starts of an edge."""
+    query = select(noted.c.boot).where(
+        noted.c.edge_id == edge_id, noted.c.code == code, noted.c.boot.in_(list(boots))
     )
-    return [Item(*row) for row in connection.execute(query)]
+    return connection.execute(query).first() is not None
+
+
+def save_noted(connection: Connection, edge_id: str, boot: str, code: str) -> None:
+    """Remember that it was noted."""
+    insert_all(connection, noted, [{"edge_id": edge_id, "boot": boot, "code": code}])
+
+
+def forget_noted(connection: Connection, edge_id: str, code: str) -> None:
+    """Forget it, for all starts of an edge."""
+    connection.execute(delete(noted).where(noted.c.edge_id == edge_id, noted.c.code == code))
 
 
 def latest_network(connection: Connection) -> bytes | None:

@@ -5,7 +5,9 @@ from typing import Final
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,7 +21,7 @@ from sqlalchemy import (
 
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
@@ -34,9 +36,34 @@ streams = Table(
     Column("epoch", BigInteger, nullable=False),  # 0: not heard yet
     Column("sequence", BigInteger, nullable=False),  # in the ledger through here
     Column("head", LargeBinary, nullable=False),
+    Column("share_epoch", BigInteger, nullable=False),
+    Column("fenced", Boolean, nullable=False),
+    Column("rejoin", BigInteger, nullable=False),
+    Column("restored", Boolean, nullable=False),
+    Column("boot", String, nullable=False),
+    Column("closed", Boolean, nullable=False),
     Column("feed_next", BigInteger, nullable=False),
     Column("feed_acked", BigInteger, nullable=False),
     Column("last_seen_ms", BigInteger, nullable=False),
+)
+
+# Where an edge's epochs ended that are over.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+)
+
+# Starts of edges about which something was noted, so that it is noted once.
+noted = Table(
+    "noted",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("boot", String, primary_key=True),
+    Column("code", String, primary_key=True),
 )
 
 ledger = Table(
@@ -70,7 +97,7 @@ orders = Table(
     Column("units", BigInteger, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", String, nullable=False),
-    Column("cancelled", Integer, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
     Column("promised_ms", BigInteger),
     Column("opened_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
@@ -101,6 +128,7 @@ waiting = Table(
     Column("units", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
     Column("granted", BigInteger, nullable=False),
+    Column("node_id", _Id),
 )
 
 accounts = Table(
@@ -114,6 +142,7 @@ accounts = Table(
     Column("received", BigInteger, nullable=False),
     Column("adjusted", BigInteger, nullable=False),
 )
+Index("accounts_in_debt", accounts.c.pool, sqlite_where=accounts.c.pool < 0)
 
 shares = Table(
     "shares",
@@ -121,6 +150,21 @@ shares = Table(
     Column("node_id", _Id, primary_key=True),
     Column("sku", _Id, primary_key=True),
     Column("edge_id", _Id, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+    Column("coming", BigInteger, nullable=False),  # recalled, and not answered for
+    Column("demand", Float, nullable=False),  # units sold, old ones counting less
+    Column("demand_ms", BigInteger, nullable=False),  # when they counted so much
+    Index("shares_by_edge", "edge_id"),
+)
+
+# Outstanding: `number` is the feed item that asks for the units.
+recalls = Table(
+    "recalls",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("node_id", _Id, primary_key=True),
+    Column("sku", _Id, primary_key=True),
     Column("units", BigInteger, nullable=False),
 )
 

@@ -1,16 +1,30 @@
-"""The views over the ledger in SQL: orders, tasks, waiting lines, stock accounts, exceptions."""
+"""The views over the ledger in SQL: orders, tasks, waiting lines, poison, exceptions."""
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Final
 
 from msgspec.structs import asdict
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
+from sqlalchemy import Connection, delete, select, tuple_
 
-from central.accounts import Balance, Book, Cell
-from central.database import accumulate, chunks, insert_all, upsert
+from central.database import (
+    chunks,
+    close_database,
+    insert_all,
+    open_reader,
+    rows_in,
+    upsert,
+    where_in,
+)
 from central.desk import Desk, Misfit, Order, Task, Waiting
 from central.stream import Entry
-from central.tables import accounts, exceptions, orders, poison, shares, tasks, waiting
+from central.tables import exceptions, orders, poison, tasks, waiting
+
+_TASKS: Final = where_in(tasks, tasks.c.task_id)
+_TASKS_OF_ORDER: Final = where_in(tasks, tasks.c.order_id)
+_ORDERS: Final = where_in(orders, orders.c.order_id)
+_WAITING_OF_ORDER: Final = where_in(waiting, waiting.c.order_id)
+_WAITING_FOR_SKU: Final = where_in(waiting, waiting.c.sku)
 
 
 def load_desk(
@@ -18,27 +32,25 @@ def load_desk(
 ) -> Desk:
     """These orders and tasks, what belongs to them, and all lines that wait for these SKUs."""
     desk = Desk()
-    for row in _rows(connection, tasks, tasks.c.task_id, task_ids):
-        desk.put_task(Task(**row))
+    for row in rows_in(connection, _TASKS, task_ids):
+        desk.put_task(Task(*row))
     # A report need not name its order, but its task may.
     wanted = order_ids | set(desk.tasks_of)
-    for row in _rows(connection, tasks, tasks.c.order_id, wanted):
-        desk.put_task(Task(**row))
-    for row in _rows(connection, orders, orders.c.order_id, wanted):
-        row["cancelled"] = bool(row["cancelled"])
-        desk.orders[row["order_id"]] = Order(**row)
-    for row in _rows(connection, waiting, waiting.c.order_id, wanted):
-        desk.put_waiting(Waiting(**row))
-    for row in _rows(connection, waiting, waiting.c.sku, skus):
+    for row in rows_in(connection, _TASKS_OF_ORDER, wanted):
+        desk.put_task(Task(*row))
+    for row in rows_in(connection, _ORDERS, wanted):
+        desk.orders[row.order_id] = Order(*row)
+    for row in rows_in(connection, _WAITING_OF_ORDER, wanted):
+        desk.put_waiting(Waiting(*row))
+    for row in rows_in(connection, _WAITING_FOR_SKU, skus):
         # Lines of other orders: only the policy looks at them.
-        if (row["order_id"], row["line"]) not in desk.waiting:
-            desk.waiting[row["order_id"], row["line"]] = Waiting(**row)
+        desk.waiting.setdefault((row.order_id, row.line), Waiting(*row))
     return desk
 
 
 def save_desk(connection: Connection, desk: Desk) -> None:
     """Write what has changed."""
-    upsert(connection, orders, [_order_row(desk.orders[x]) for x in sorted(desk.changed_orders)])
+    upsert(connection, orders, [asdict(desk.orders[x]) for x in sorted(desk.changed_orders)])
     upsert(connection, tasks, [asdict(desk.tasks[x]) for x in sorted(desk.changed_tasks)])
     keys = sorted(desk.changed_waiting)
     upsert(connection, waiting, [asdict(desk.waiting[x]) for x in keys if x in desk.waiting])
@@ -48,92 +60,68 @@ def save_desk(connection: Connection, desk: Desk) -> None:
         )
 
 
-def _order_row(order: Order) -> dict[str, Any]:
-    return asdict(order) | {"cancelled": int(order.cancelled)}
-
-
-def load_book(connection: Connection, cells: set[Cell], skus: set[str]) -> Book:
-    """The accounts of these cells, and of all cells of these SKUs whose pool has units."""
-    book = Book()
-    key = tuple_(accounts.c.node_id, accounts.c.sku)
-    for row in _rows(connection, accounts, key, cells):
-        _put_balance(book, row)
-    for row in _rows(connection, accounts, accounts.c.sku, skus, accounts.c.pool > 0):
-        _put_balance(book, row)
-    key = tuple_(shares.c.node_id, shares.c.sku)
-    for row in _rows(connection, shares, key, set(book.balances)):
-        _put_share(book, row)
-    return book
-
-
-def load_whole_book(connection: Connection) -> Book:
-    """All accounts."""
-    book = Book()
-    for row in connection.execute(select(accounts)).mappings():
-        _put_balance(book, row)
-    for row in connection.execute(select(shares)).mappings():
-        _put_share(book, row)
-    return book
-
-
 def load_all_waiting(connection: Connection) -> Desk:
     """All lines that wait; no orders or tasks."""
     desk = Desk()
-    for row in connection.execute(select(waiting)).mappings():
-        desk.waiting[row["order_id"], row["line"]] = Waiting(**row)
+    for row in connection.execute(select(waiting)):
+        desk.put_waiting(Waiting(*row))
     return desk
 
 
-def _put_balance(book: Book, row: Any) -> None:
-    book.balances[row["node_id"], row["sku"]] = Balance(
-        row["pool"], row["committed"], row["shipped"], row["received"], row["adjusted"]
-    )
-
-
-def _put_share(book: Book, row: Any) -> None:
-    book.shares.setdefault((row["node_id"], row["sku"]), {})[row["edge_id"]] = row["units"]
-
-
-def save_book(connection: Connection, book: Book) -> None:
-    """Add the moves of a burst to the accounts."""
-    accumulate(
-        connection,
-        accounts,
-        [
-            {"node_id": cell[0], "sku": cell[1]} | asdict(move)
-            for cell, move in sorted(book.moves.items(), key=lambda item: item[0])
-        ],
-    )
-    accumulate(
-        connection,
-        shares,
-        [
-            {"node_id": cell[0], "sku": cell[1], "edge_id": edge_id, "units": units}
-            for (edge_id, cell), units in sorted(book.share_moves.items())
-        ],
-    )
-
-
-def broken_cells(connection: Connection) -> list[Cell]:
-    """Cells whose accounts do not add up: pool, shares, committed, shipped, received, adjusted."""
-    held = (
-        select(shares.c.node_id, shares.c.sku, func.sum(shares.c.units).label("units"))
-        .group_by(shares.c.node_id, shares.c.sku)
-        .subquery()
-    )
-    a = accounts.c
+def load_lacking(connection: Connection, rows_max: int) -> Desk:
+    """The oldest lines that wait for units; no orders or tasks."""
+    desk = Desk()
     query = (
-        select(a.node_id, a.sku)
-        .join_from(
-            accounts, held, (a.node_id == held.c.node_id) & (a.sku == held.c.sku), isouter=True
-        )
-        .where(
-            a.pool + func.coalesce(held.c.units, 0) + a.committed + a.shipped
-            != a.received - a.adjusted
-        )
-        .order_by(a.node_id, a.sku)
+        select(waiting)
+        .where(waiting.c.reason == "share")
+        .order_by(waiting.c.order_id, waiting.c.line)
+        .limit(rows_max)
     )
-    return [(row.node_id, row.sku) for row in connection.execute(query)]
+    for row in connection.execute(query):
+        desk.waiting[row.order_id, row.line] = Waiting(*row)
+    return desk
+
+
+def load_poison(
+    connection: Connection, edge_id: str | None, sequence: int | None
+) -> list[tuple[str, int, int, bytes]]:
+    """Entries that have no effect, in the order of their streams: edge, epoch, sequence, bytes."""
+    query = select(poison).order_by(poison.c.edge_id, poison.c.epoch, poison.c.sequence)
+    if edge_id is not None:
+        query = query.where(poison.c.edge_id == edge_id)
+    if sequence is not None:
+        query = query.where(poison.c.sequence == sequence)
+    return [(x.edge_id, x.epoch, x.sequence, x.raw) for x in connection.execute(query)]
+
+
+def read_poison(data_dir: Path) -> list[tuple[str, int, int, str, str]]:
+    """Edge, epoch, sequence, code and detail of each event without effect; the file is only read.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    connection = open_reader(data_dir)
+    try:
+        with connection.begin():
+            query = select(poison).order_by(poison.c.edge_id, poison.c.epoch, poison.c.sequence)
+            return [
+                (x.edge_id, x.epoch, x.sequence, x.code, x.detail)
+                for x in connection.execute(query)
+            ]
+    finally:
+        close_database(connection)
+
+
+def drop_poison(connection: Connection, keys: Iterable[tuple[str, int, int]]) -> None:
+    """Forget that these entries had no effect: now they have."""
+    for edge_id, epoch, sequence in keys:
+        connection.execute(
+            delete(poison).where(
+                poison.c.edge_id == edge_id,
+                poison.c.epoch == epoch,
+                poison.c.sequence == sequence,
+            )
+        )
 
 
 def save_poison(connection: Connection, entries: Iterable[Entry]) -> None:
@@ -165,7 +153,7 @@ def save_exceptions(
         exceptions,
         [
             {
-                "edge_id": None if entry is None else entry.edge_id,
+                "edge_id": misfit.edge_id if entry is None else entry.edge_id,
                 "epoch": None if entry is None else entry.epoch,
                 "sequence": None if entry is None else entry.sequence,
                 "order_id": misfit.order_id,
@@ -176,16 +164,3 @@ def save_exceptions(
             for entry, misfit in misfits
         ],
     )
-
-
-def _rows(
-    connection: Connection,
-    table: Table,
-    key: ColumnElement[Any],
-    values: set[Any],
-    *conditions: ColumnElement[bool],
-) -> Iterable[dict[str, Any]]:
-    for part in chunks(sorted(values)):
-        query = select(table).where(key.in_(part), *conditions)
-        for row in connection.execute(query).mappings():
-            yield dict(row)

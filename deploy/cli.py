@@ -135,6 +135,49 @@ def network_publish(
     typer.echo(f"network version {version} is on its way to the edges")
 
 
+@central.command("fence")
+def central_fence(
+    edge_id: Annotated[str, typer.Argument(help="The edge that is lost, or copied, or behind.")],
+    config: ConfigOption,
+) -> None:
+    """Take an edge's shares back. If it is heard again, it begins a new epoch with none."""
+    from central.config import load_config
+    from central.link import fence_edge
+
+    epoch = run(fence_edge(taught(load_config, config), edge_id))
+    typer.echo(f"{edge_id} is fenced; if it is heard again it begins epoch {epoch}")
+
+
+@central.command("poison")
+def central_poison(config: ConfigOption, rows: int = 50) -> None:
+    """List the events that are in the ledger and have no effect, and why."""
+    from central.config import load_config
+    from central.views import read_poison
+
+    found = taught(read_poison, taught(load_config, config).data_dir)
+    table = Table("edge", "epoch", "sequence", "code", "what is wrong")
+    for row in found[:rows]:
+        table.add_row(*(plain(str(value)) for value in row))
+    Console().print(table)
+    typer.echo(f"{len(found)} events without effect")
+
+
+@central.command("replay")
+def central_replay(
+    config: ConfigOption,
+    edge: Annotated[str | None, typer.Option(help="Only this edge's events.")] = None,
+    sequence: Annotated[int | None, typer.Option(min=1, help="Only at this position.")] = None,
+) -> None:
+    """Read poison events again by the running central's code; those that fit get their effect."""
+    from central.config import load_config
+    from central.link import replay_poison
+
+    answer = run(replay_poison(taught(load_config, config), edge, sequence))
+    typer.echo(f"{answer.replayed} events have their effect now")
+    for code, count in sorted(answer.remaining.items()):
+        typer.echo(f"{count} remain: {code}")
+
+
 @central.command("verify")
 def central_verify(config: ConfigOption) -> None:
     """Walk the ledger's hash chains and name the first broken position, if any."""

@@ -9,17 +9,47 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, select
 
-from central.core import Central, Message
+from central.admin import Message
+from central.core import Central
 from central.database import Database, close_database, open_database
-from central.escrow import EvenPolicy
+from central.escrow import DemandPolicy
 from shared import topics
 from shared.clock import HybridClock
 from shared.envelope import encode_batch, encode_event, make_event
-from shared.events import Data, OrderAccepted, Payment, PickRequested, StockReceived
-from shared.frames import Grant, Hello, decode_bulk, encode_frame, parse_feed_kind
+from shared.events import (
+    Data,
+    EpochBegan,
+    OrderAccepted,
+    Payment,
+    PickRequested,
+    ShareReturned,
+    StockReceived,
+)
+from shared.frames import (
+    Ack,
+    Ask,
+    Grant,
+    Hello,
+    Lack,
+    Recall,
+    decode_bulk,
+    decode_frame,
+    encode_frame,
+    parse_feed_kind,
+)
 from shared.ids import edge_event_id
 from shared.network import Network, Node, Product, Profile
-from shared.parts import Fulfilment, Line, Money, Package, Plan, PlannedLine, Shortage, StockLine
+from shared.parts import (
+    CellUnits,
+    Fulfilment,
+    Line,
+    Money,
+    Package,
+    Plan,
+    PlannedLine,
+    Shortage,
+    StockLine,
+)
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -54,11 +84,18 @@ def document(version: int = 1, edges: tuple[str, ...] = ("e1", "e2")) -> bytes:
 class ScriptedEdge:
     """An edge whose log is written by hand."""
 
-    def __init__(self, edge_id: str, epoch: int = 1) -> None:
+    def __init__(self, edge_id: str, epoch: int = 1, boots: tuple[int, ...] = (1,)) -> None:
         self.edge_id = edge_id
         self.epoch = epoch
+        self.boots = boots
         self.log: list[bytes] = []
         self._clock = HybridClock()
+
+    def begin(self, epoch: int, *, previous: tuple[int, int] | None = None) -> None:
+        """Begin another epoch; `previous` is where the log of the one before ends."""
+        at, end = previous or (self.epoch, len(self.log))
+        self.epoch, self.log = epoch, []
+        self.say(EpochBegan(epoch=epoch, previous_epoch=at, previous_sequence=end))
 
     def say(self, data: Data, order_id: str | None = None, /, **changes: Any) -> bytes:
         """Append an event to the log; `changes` overrides attributes of the envelope."""
@@ -77,21 +114,43 @@ class ScriptedEdge:
         self.log.append(raw)
         return raw
 
+    def restarted(self, *boots: int, log: list[bytes] | None = None) -> "ScriptedEdge":
+        """A process on the same disk, or on a copy of it."""
+        other = ScriptedEdge(self.edge_id, self.epoch, boots)
+        other.log = list(self.log if log is None else log)
+        return other
+
     def batch(self, first: int = 1, last: int | None = None) -> Message:
         """Log positions as a message."""
         part = self.log[first - 1 : last]
         return Message(topics.up(self.edge_id, topics.LOG), encode_batch(part))
 
-    def hello(self, feed: int = 0, sequence: int | None = None) -> Message:
+    def hello(self, feed: int = 0, sequence: int | None = None, *, unfit: bool = False) -> Message:
         """The edge's greeting."""
         end = len(self.log) if sequence is None else sequence
-        frame = Hello(epoch=self.epoch, sequence=end, feed=feed)
+        boots = [boot(x) for x in self.boots]
+        frame = Hello(epoch=self.epoch, sequence=end, feed=feed, boots=boots, unfit=unfit)
         return Message(topics.up(self.edge_id, topics.HELLO), encode_frame(frame))
+
+    def ask(self, sku: str, quantity: int, node_id: str | None = None) -> Message:
+        """A payment lacks units."""
+        frame = Ask(id=boot(7), lines=[Lack(sku=sku, quantity=quantity, node_id=node_id)])
+        return Message(topics.up(self.edge_id, topics.ASK), encode_frame(frame))
+
+
+def boot(number: int) -> str:
+    """The name of an edge's start."""
+    return f"{number:016x}"
 
 
 def received(node_id: str, **units: int) -> StockReceived:
     lines = [StockLine(sku=sku, quantity=q) for sku, q in units.items()]
     return StockReceived(node_id=node_id, lines=lines)
+
+
+def returned(node_id: str, sku: str, units: int, recall: int | None = None) -> ShareReturned:
+    cells = [CellUnits(node_id=node_id, sku=sku, quantity=units)] if units else []
+    return ShareReturned(cells=cells, recall=recall)
 
 
 def plan(node_id: str, sku: str, quantity: int, line: int = 0) -> Plan:
@@ -137,8 +196,10 @@ def accepted(
     )
 
 
-def shortage(sku: str, quantity: int, line: int = 0, reason: Any = "share") -> list[Shortage]:
-    return [Shortage(line=line, sku=sku, quantity=quantity, reason=reason)]
+def shortage(
+    sku: str, quantity: int, line: int = 0, reason: Any = "share", node_id: str | None = None
+) -> list[Shortage]:
+    return [Shortage(line=line, sku=sku, quantity=quantity, reason=reason, node_id=node_id)]
 
 
 def requested(order_id: str, node_id: str, sku: str, quantity: int, home: str) -> PickRequested:
@@ -162,11 +223,11 @@ class Scene:
         self.pool_reserve = pool_reserve
         self.elapsed_ms = 0
         self.sent: list[Message] = []
-        self.central = Central(database, EvenPolicy(pool_reserve))
+        self.central = Central(database, DemandPolicy(pool_reserve))
 
     def restart(self) -> None:
         """A new process on the same file."""
-        self.central = Central(self.database, EvenPolicy(self.pool_reserve))
+        self.central = Central(self.database, DemandPolicy(self.pool_reserve))
 
     def tell(self, *messages: Message) -> list[Message]:
         """One burst; returns what is sent for it."""
@@ -178,6 +239,25 @@ class Scene:
         out = self.tell(Message(topics.up("admin", "network"), payload))
         answer: dict[str, Any] = msgspec.json.decode(out[0].payload)
         return answer
+
+    def admin(self, kind: str, **asked: Any) -> dict[str, Any]:
+        """What an operator asks, and the answer."""
+        out = self.tell(Message(topics.up("admin", kind), msgspec.json.encode(asked)))
+        answer: dict[str, Any] = msgspec.json.decode(out[0].payload)
+        return answer
+
+    def tick(self, elapsed_ms: int) -> list[Message]:
+        """Time goes by; returns what is sent for the first time."""
+        self.elapsed_ms += elapsed_ms
+        out = [x for x in self.central.tick(self.elapsed_ms) if x not in self.sent]
+        self.sent += out
+        return out
+
+    def codes(self) -> list[str]:
+        """The exceptions that were noted."""
+        from central.tables import exceptions
+
+        return [row["code"] for row in self.rows(exceptions)]
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         with self.database.begin():
@@ -201,6 +281,20 @@ class Scene:
         return {(x["edge_id"], x["node_id"], x["sku"]): x["units"] for x in self.rows(shares)}
 
 
+def two_edges(stage: Scene) -> tuple[ScriptedEdge, ScriptedEdge]:
+    """Two edges that were heard; the second has sold two units of its four."""
+    one, two = ScriptedEdge("e1"), ScriptedEdge("e2")
+    stage.publish(document())
+    stage.tell(one.hello(), two.hello())
+    one.say(received("dc", A=10))
+    stage.tell(one.batch())
+    two.say(accepted("o", plan("dc", "A", 2), quantity=2), "o")
+    stage.tell(two.batch())
+    stage.tell(one.hello(feed=2), two.hello(feed=2))
+    assert stage.shares() == {("e1", "dc", "A"): 4, ("e2", "dc", "A"): 2}
+    return one, two
+
+
 def acks(messages: list[Message]) -> dict[str, int]:
     """Edge id to the sequence it was told."""
     return {
@@ -208,6 +302,12 @@ def acks(messages: list[Message]) -> dict[str, int]:
         for x in messages
         if topics.parse_down(x.topic)[1] == topics.ACK
     }
+
+
+def ack_of(edge_id: str, messages: list[Message]) -> Ack:
+    """The last acknowledgement to an edge."""
+    topic = topics.down(edge_id, topics.ACK)
+    return decode_frame([x.payload for x in messages if x.topic == topic][-1], Ack)
 
 
 def feed_of(edge_id: str, messages: list[Message]) -> list[tuple[int, str, bytes]]:
@@ -222,10 +322,19 @@ def feed_of(edge_id: str, messages: list[Message]) -> list[tuple[int, str, bytes
 
 def granted(edge_id: str, messages: list[Message]) -> dict[tuple[str, str], int]:
     """Units of each cell that were granted to an edge."""
+    return _units(edge_id, messages, "grant", Grant)
+
+
+def recalled(edge_id: str, messages: list[Message]) -> dict[tuple[str, str], int]:
+    """Units of each cell that an edge was asked to return."""
+    return _units(edge_id, messages, "recall", Recall)
+
+
+def _units(edge_id: str, messages: list[Message], wanted: str, frame: Any) -> Any:
     cells: dict[tuple[str, str], int] = {}
     for _, kind, body in feed_of(edge_id, messages):
-        if kind == "grant":
-            for x in decode_bulk(body, Grant).cells:
+        if kind == wanted:
+            for x in decode_bulk(body, frame).cells:
                 key = (x.node_id, x.sku)
                 cells[key] = cells.get(key, 0) + x.quantity
     return cells

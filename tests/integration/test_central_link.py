@@ -15,7 +15,8 @@ import pytest
 from central.config import Config
 from central.daemon import serve
 from central.ledger import Verdict, verify_file
-from central.link import LinkError, connect, publish_network
+from central.link import LinkError, connect, fence_edge, publish_network, replay_poison
+from central.views import read_poison
 from shared import topics
 from shared.errors import ConfigError, PointsmanError
 from shared.frames import ContactFor, encode_frame
@@ -161,6 +162,26 @@ async def test_a_bad_network_is_refused_to_who_published_it(broker, tmp_path):
             await publish_network(config, document(1))
     assert (caught.value.code, caught.value.place) == ("invalid_data", "$.version")
     assert "greater than 2" in caught.value.expected
+
+
+async def test_an_operator_fences_an_edge_and_reads_poison_again(broker, tmp_path):
+    config = config_for(broker, tmp_path)
+    async with serving(config), wired(config, "e1") as edge:
+        await edge.hello_until(lambda: edge.acked() == 0)
+        edge.say(received("dc", A=1), type="pointsman.moon.landed.v1")
+        await edge.send(edge.batch())
+        await edge.until(lambda: edge.acked() == 1)
+        answer = await replay_poison(config, "e1", 1)
+        assert (answer.replayed, answer.remaining) == (0, {"unknown_type": 1})
+        assert [row[:4] for row in read_poison(config.data_dir)] == [("e1", 1, 1, "unknown_type")]
+        assert await fence_edge(config, "e1") == 2
+        await edge.hello_until(lambda: feed_of("e1", edge.heard))
+        assert feed_of("e1", edge.heard)[0][1] == "rejoin"
+        with pytest.raises(PointsmanError) as caught:
+            await fence_edge(config, "e7")
+        assert (caught.value.code, caught.value.place) == ("unknown_edge", "edge_id")
+        with pytest.raises(PointsmanError, match="edge_id"):
+            await fence_edge(config, "e 7")
 
 
 async def test_who_publishes_without_a_central_is_told(broker, tmp_path):

@@ -1,3 +1,5 @@
+import pytest
+
 from central.accounts import Balance, Book, postings
 from shared.events import (
     OrderCancelled,
@@ -10,7 +12,7 @@ from shared.events import (
     StockMoved,
 )
 from shared.parts import CellUnits, CountLine, PlannedLine, StockLine
-from tests.central_scene import accepted, plan, received, shortage
+from tests.central_scene import accepted, plan, received, returned, shortage
 
 CELL = ("dc", "A")
 
@@ -63,6 +65,42 @@ def test_what_a_picker_cannot_find_does_not_exist():
     book = booked(received("dc", A=5), PickShort(task_id="t", node_id="dc", missing=line(2)))
     assert book.balances[CELL].on_hand() == 3
     assert book.balances[CELL].committed == -2
+
+
+def test_what_a_count_has_found_missing_is_not_taken_off_twice():
+    book = booked(received("dc", A=5))
+    book.post("grant", CELL, 5, "e1")
+    book.post("commit", CELL, 5, "e1")
+    book.post("count", CELL, 3, "e1")
+    assert book.balances[CELL].pool == -2
+    short = PickShort(task_id="t", node_id="dc", missing=line(2), counted=True)
+    for rule, cell, units in postings(short):
+        book.post(rule, cell, units, "e1")
+    assert book.balances[CELL] == Balance(pool=0, committed=3, shipped=0, received=5, adjusted=2)
+
+
+def test_returned_units_are_the_pool_s():
+    book = booked(received("dc", A=5))
+    book.post("grant", CELL, 5, "e1")
+    for rule, cell, units in postings(returned("dc", "A", 2)):
+        book.post(rule, cell, units, "e1")
+    assert (book.balances[CELL].pool, book.shares[CELL]) == (2, {"e1": 3})
+    assert postings(returned("dc", "A", 0, recall=3)) == []
+
+
+@pytest.mark.parametrize(
+    "rule,pool,committed,adjusted",
+    [
+        ("commit", -2, 2, 0), ("release", 2, -2, 0), ("return", 0, 0, 0),
+        ("leave_share", -2, 0, 2), ("miss", 0, -2, 2), ("counted", 2, -2, 0),
+    ],
+)  # fmt: skip
+def test_what_is_late_moves_the_pool_instead_of_a_share(rule, pool, committed, adjusted):
+    book = Book()
+    book.post(rule, CELL, 2, "e1", late=True)
+    assert book.balances[CELL] == Balance(pool=pool, committed=committed, adjusted=adjusted)
+    assert (book.shares, book.demand.counts) == ({}, {})
+    assert book.conserved(CELL)
 
 
 def test_a_count_overrides_the_book_and_may_leave_a_debt():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from central.config import load_config
+from central.config import Escrow, load_config
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
 from shared.settings import make_clock
@@ -22,7 +22,8 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     config = load('data_dir = "data"')
     assert config.data_dir == tmp_path / "data"
     assert (config.broker.host, config.broker.mqtt_version) == ("127.0.0.1", "5")
-    assert config.escrow.pool_reserve == 0.2
+    assert config.escrow == Escrow(pool_reserve=0.2, floor_units=2, half_life_days=7.0)
+    assert config.past_days == 30
     assert isinstance(make_clock(config.clock), SystemClock)
 
 
@@ -30,6 +31,7 @@ def test_every_key_is_read(load):
     config = load(
         """
         data_dir = "/var/lib/central"
+        past_days = 7
         [broker]
         host = "broker.example"
         port = 8883
@@ -37,6 +39,8 @@ def test_every_key_is_read(load):
         username = "central"
         [escrow]
         pool_reserve = 0.5
+        floor_units = 3
+        half_life_days = 1.5
         [clock]
         real_ms = 1
         simulated_ms = 2
@@ -45,7 +49,8 @@ def test_every_key_is_read(load):
     )
     assert config.data_dir == Path("/var/lib/central")
     assert (config.broker.port, config.broker.mqtt_version) == (8883, "3.1.1")
-    assert config.escrow.pool_reserve == 0.5
+    assert config.escrow == Escrow(pool_reserve=0.5, floor_units=3, half_life_days=1.5)
+    assert config.past_days == 7
     assert isinstance(make_clock(config.clock), ScaledClock)
 
 

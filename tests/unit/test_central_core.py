@@ -21,6 +21,7 @@ from shared.network import Network
 from shared.parts import Contact, PlannedLine, StockLine
 from tests.central_scene import (
     ScriptedEdge,
+    accepted,
     acks,
     document,
     feed_of,
@@ -134,6 +135,18 @@ def test_what_one_side_has_forgotten_is_refused_and_harms_nothing(stage):
     for stale in (edge.hello(feed=99), edge.hello(feed=0), edge.hello(feed=1, sequence=0)):
         assert acks(stage.tell(stale)) == {"e1": 1}
     assert stage.rows(streams_table)[0]["feed_acked"] == 1
+
+
+def test_the_second_edge_of_a_payment_is_told_whose_the_order_is(stage):
+    stage.publish(document())
+    one, two = ScriptedEdge("e1"), ScriptedEdge("e2")
+    stage.tell(one.hello(), two.hello())
+    first = one.say(accepted("o", None, parked=1), "o")
+    two.say(accepted("o", None, parked=1), "o")
+    out = stage.tell(one.batch(), two.batch())
+    assert feed_of("e2", out) == [(2, "event", first)]
+    assert feed_of("e1", out) == []
+    assert stage.codes() == ["order_twice"]
 
 
 # Networks and contacts.

@@ -1,9 +1,16 @@
-from central.feed import PATIENCE_MS, WINDOW_ITEMS_MAX, Window, destinations, grant_bodies
+from central.feed import PATIENCE_MS, WINDOW_ITEMS_MAX, Window, cell_bodies, destinations
 from central.territory import territory_of
-from shared.events import PickRejected, PickShort, StockMoved
+from shared.events import (
+    OrderCancelled,
+    PickKept,
+    PickRejected,
+    PickShort,
+    PickWithdrawn,
+    StockMoved,
+)
 from shared.frames import Grant, decode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
-from shared.parts import PlannedLine, StockLine
+from shared.parts import PlannedLine, StockLine, TaskAt
 from tests.central_scene import network, received, requested
 
 TERRITORY = territory_of(network(edges=("e1", "e2", "e3")))
@@ -28,6 +35,20 @@ def test_a_failed_pick_goes_to_the_edge_that_keeps_the_order():
         assert to("e1", PickRejected(task_id="t", home_edge_id=home)) == expected
 
 
+def test_a_cancellation_goes_to_the_nodes_that_are_asked_and_their_answers_come_home():
+    asked = [
+        TaskAt(task_id="o.0.0", node_id="dc"),
+        TaskAt(task_id="o.0.1", node_id="s-e3"),
+        TaskAt(task_id="o.0.2", node_id="s-e2"),
+        TaskAt(task_id="o.0.3", node_id="nowhere"),
+    ]
+    assert to("e2", OrderCancelled(order_id="o", asked=asked)) == ("e1", "e3")
+    assert to("e2", OrderCancelled(order_id="o")) == ()
+    for kind in (PickWithdrawn, PickKept):
+        assert to("e1", kind(task_id="o.0.0", node_id="dc", home_edge_id="e2")) == ("e2",)
+        assert to("e2", kind(task_id="o.0.0", node_id="dc", home_edge_id="e2")) == ()
+
+
 def test_stock_on_its_way_is_news_for_every_other_edge():
     moved = StockMoved(node_id="dc", to_node_id="s-e2", lines=[StockLine(sku="A", quantity=1)])
     assert to("e2", moved) == ("e1", "e3")
@@ -37,7 +58,7 @@ def test_stock_on_its_way_is_news_for_every_other_edge():
 def test_a_large_grant_is_cut_into_frames_and_loses_no_unit():
     cells = {("dc", f"K{i:05}"): 1 for i in range(GRANT_CELLS_MAX)}
     cells["dc", "Z"] = 2 * QUANTITY_MAX + 5
-    frames = [decode_bulk(body, Grant) for _, body in grant_bodies({"e1": cells})]
+    frames = [decode_bulk(body, Grant) for _, _, body in cell_bodies({"e1": cells}, Grant)]
     assert [len(frame.cells) for frame in frames] == [GRANT_CELLS_MAX, 3]
     assert sum(x.quantity for frame in frames for x in frame.cells) == sum(cells.values())
 

@@ -15,12 +15,14 @@ from shared.events import (
     PackageShipped,
     PickAccepted,
     PickCompleted,
+    PickKept,
     PickRejected,
     PickShort,
+    PickWithdrawn,
     RoutePlanned,
     RouteRequested,
 )
-from shared.parts import Contact, PlannedLine
+from shared.parts import Contact, PlannedLine, TaskAt
 from shared.tasks import STEPS
 from tests.central_scene import NOW, accepted, plan, received, requested, shortage
 
@@ -202,3 +204,57 @@ def test_the_tables_are_closed():
 
 def test_an_order_of_which_nothing_is_known_is_accepted():
     assert order_state(Order("o"), [], 0) == "accepted"
+
+
+# A second edge, and tasks at other edges' nodes.
+
+
+def told_by(*said):
+    """The desk after events of several edges."""
+    desk, codes = Desk(), []
+    for number, (edge_id, data) in enumerate(said):
+        event = make_event(
+            data, id=str(number), source="/", time=NOW + timedelta(seconds=number),
+            correlationid="o",
+        )  # fmt: skip
+        codes += [misfit.code for misfit in apply(desk, edge_id, event, data)]
+    return desk, codes
+
+
+def test_what_a_second_edge_says_of_an_order_leaves_it_alone():
+    order = accepted("o", plan("dc", "A", 2), quantity=2)
+    desk, codes = told_by(
+        ("e1", order),
+        ("e1", requested("o", "dc", "A", 2, home="e1")),
+        ("e2", accepted("o", None, quantity=2, parked=2)),
+        ("e2", OrderParked(order_id="o", parked=shortage("A", 2))),
+        ("e2", RoutePlanned(order_id="o", plan=plan("s-e2", "A", 2))),
+        ("e2", requested("o", "s-e2", "A", 2, home="e2")),
+        ("e2", PickAccepted(task_id=TASK, node_id="s-e2", home_edge_id="e2")),
+        ("e2", OrderCancelled(order_id="o", withdrawn=[TASK], nothing_left=True)),
+    )
+    assert codes == ["order_twice"]
+    assert (desk.waiting, desk.tasks[TASK].node_id) == ({}, "dc")
+    assert (desk.orders["o"].edge_id, desk.orders["o"].state) == ("e1", "planned")
+    assert desk.tasks[TASK].state == "issued"
+
+
+def test_a_report_of_the_second_edge_s_task_that_came_first_is_not_of_the_order_s():
+    desk, codes = told_by(
+        ("e2", PickAccepted(task_id=TASK, node_id="s-e2", home_edge_id="e2")),
+        ("e1", accepted("o", plan("dc", "A", 2), quantity=2)),
+        ("e1", requested("o", "dc", "A", 2, home="e1")),
+    )
+    assert (codes, desk.tasks[TASK].state, desk.orders["o"].state) == ([], "issued", "planned")
+
+
+def test_a_task_that_its_node_has_dropped_is_over_and_one_that_it_keeps_goes_on():
+    first = [data for data, _ in LIFE[:2]]
+    asking = OrderCancelled(order_id="o", asked=[TaskAt(task_id=TASK, node_id="dc")])
+    desk, codes = told(*first, asking, report(PickWithdrawn))
+    assert (desk.tasks[TASK].state, codes, desk.orders["o"].cancelled) == ("withdrawn", [], False)
+    desk, codes = told(*first, asking, report(PickWithdrawn), OrderCancelled(
+        order_id="o", withdrawn=[TASK], nothing_left=True))  # fmt: skip
+    assert (desk.orders["o"].state, codes) == ("cancelled", [])
+    desk, codes = told(*first, report(PickAccepted), asking, report(PickKept))
+    assert (desk.tasks[TASK].state, codes) == ("accepted", [])

@@ -6,6 +6,8 @@ from sqlalchemy import text
 
 from central import hub, streams
 from central.core import Message
+from central.holdings import broken_cells
+from central.stream import NO_BOOT
 from central.tables import (
     exceptions,
     ledger,
@@ -15,7 +17,6 @@ from central.tables import (
     waiting,
 )
 from central.tables import streams as streams_table
-from central.views import broken_cells
 from shared import topics
 from shared.events import PackageShipped, RoutePlanned, StockCounted
 from shared.frames import Ack, Hello, encode_frame
@@ -25,6 +26,7 @@ from tests.central_scene import (
     ScriptedEdge,
     accepted,
     acks,
+    boot,
     document,
     feed_of,
     granted,
@@ -177,7 +179,9 @@ def test_a_fault_of_ours_at_one_event_takes_only_its_effect(stage, monkeypatch):
         return real(desk, edge_id, event, data)
 
     monkeypatch.setattr(hub, "apply", apply)
-    assert stage.central.ingest("e1", edge.log, now_ms=NOW_MS) == Ack(epoch=1, sequence=3)
+    assert stage.central.ingest("e1", edge.log, now_ms=NOW_MS) == Ack(
+        epoch=1, sequence=3, boot=NO_BOOT
+    )
     assert [(x["sequence"], x["code"]) for x in stage.rows(poison)] == [(2, "internal")]
     assert [x["order_id"] for x in stage.rows(orders)] == ["good"]
     assert stage.stock()["dc", "A"][3] == 1
@@ -274,6 +278,8 @@ def test_a_debt_and_an_oversold_share_are_exceptions(stage):
 
 
 def test_a_hello_with_no_log_yet_is_acknowledged_at_zero(stage):
-    hello = Hello(epoch=4, sequence=0, feed=0)
+    hello = Hello(epoch=4, sequence=0, feed=0, boots=[boot(1)])
     out = stage.tell(up("new", topics.HELLO, encode_frame(hello)))
-    assert [json.loads(x.payload) for x in out] == [{"epoch": 4, "sequence": 0}]
+    assert [json.loads(x.payload) for x in out] == [
+        {"epoch": 4, "sequence": 0, "boot": boot(1), "refusal": ""}
+    ]

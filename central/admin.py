@@ -1,0 +1,86 @@
+"""What an operator says to a running central, and what it answers."""
+
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from shared.errors import PointsmanError
+from shared.frames import Frame
+from shared.limits import SEQUENCE_MAX
+from shared.parts import Name
+
+ADMIN: Final = "admin"
+"""The device name under which an operator speaks to central."""
+
+NETWORK: Final = "network"
+FENCE: Final = "fence"
+REPLAY: Final = "replay"
+
+REQUESTS: Final = (NETWORK, FENCE, REPLAY)
+"""Kinds of requests; each is answered on the topic of the same kind."""
+
+
+class Message(NamedTuple):
+    """A topic and what is on it."""
+
+    topic: str
+    payload: bytes
+
+
+class Fence(Frame, frozen=True):
+    """Take an edge's shares back, and let it begin a new epoch when it is heard again."""
+
+    edge_id: Name
+
+
+class Replay(Frame, frozen=True):
+    """Read poison events again: all, or of one edge, or at one position."""
+
+    edge_id: Name | None = None
+    sequence: Annotated[int, Meta(ge=1, le=SEQUENCE_MAX)] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer to any request; with a `code` it is a refusal."""
+
+    code: str = ""
+    detail: str = ""
+    place: str = ""
+    expected: str = ""
+
+
+class Published(Answer, frozen=True):
+    """The version of the network that central has now."""
+
+    version: int | None = None
+
+
+class Fenced(Answer, frozen=True):
+    """The epoch that the edge will begin."""
+
+    epoch: int | None = None
+
+
+class Replayed(Answer, frozen=True):
+    """How many poison events have their effect now, and how many have none yet, by code."""
+
+    replayed: int = 0
+    remaining: dict[str, int] = {}
+
+
+def refusal(error: PointsmanError) -> Answer:
+    """The answer that carries an error."""
+    return Answer(code=error.code, detail=error.detail, place=error.place, expected=error.expected)
+
+
+def raise_refusal(answer: Answer) -> None:
+    """Raise the error that an answer carries, if any.
+
+    Raises:
+        PointsmanError: with central's code, place and expectation.
+    """
+    if answer.code:
+        error = PointsmanError(answer.detail, place=answer.place, expected=answer.expected)
+        error.code = answer.code  # type: ignore[misc]  # what central has said, word for word
+        raise error

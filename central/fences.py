@@ -1,0 +1,106 @@
+"""Fence and rejoin: an edge that is lost gives its shares back, and may come back with none.
+
+A fence is an operator's decision: the edge's shares go to the pools at once, whatever it sells
+meanwhile. The next that is heard of it begins a new epoch. What it says of the one before is
+late: it is kept and applied, and its units come out of the pools.
+"""
+
+from typing import ClassVar
+
+from central import holdings, ledger, streams, views
+from central.desk import Misfit
+from central.greeting import is_behind
+from central.stream import Stream
+from central.turn import Turn
+from shared.envelope import encode_batch
+from shared.errors import PointsmanError
+from shared.frames import Hello, Rejoin, encode_frame
+from shared.limits import BATCH_EVENTS_MAX
+
+PAST_BYTES_MAX = 64 * 1024
+"""Of one feed item with past events; a larger event travels alone."""
+
+
+class UnknownEdgeError(PointsmanError):
+    """No edge of that name was ever heard of."""
+
+    code: ClassVar[str] = "unknown_edge"
+
+
+def fence(turn: Turn, edge_id: str) -> int:
+    """Take all shares of an edge back and share them out among the others.
+
+    Returns:
+        The epoch that the edge will begin when it is heard again.
+
+    Raises:
+        UnknownEdgeError: neither a network nor a hello has named it.
+    """
+    stream = turn.find(edge_id)
+    if stream is None:
+        raise UnknownEdgeError(
+            f"no edge {edge_id!r} was ever heard of",
+            place="edge_id",
+            expected=f"one of: {', '.join(sorted(turn.memory.streams)[:20]) or 'no edge is known'}",
+        )
+    if stream.fenced:
+        return stream.share_epoch
+    stream.fence()
+    book = holdings.load_whole_book(turn.connection, turn.book())
+    for cell, shares in book.shares.items():
+        if shares.get(edge_id):
+            book.post("return", cell, shares[edge_id], edge_id)
+    for cell, coming in book.coming.items():
+        if coming.get(edge_id):
+            book.recall(cell, -coming[edge_id], edge_id)
+    holdings.drop_recalls(turn.connection, edge_id)
+    desk = views.load_all_waiting(turn.connection)
+    for key, line in desk.waiting.items():
+        if line.edge_id == edge_id and line.granted:
+            line.granted = 0  # what it was sent counts no more
+            desk.changed_waiting.add(key)
+    detail = f"an operator has fenced {edge_id}; it begins epoch {stream.share_epoch} if it is back"
+    turn.note(Misfit("fenced", detail, edge_id=edge_id))
+    turn.share_out(book, desk, list(book.balances))
+    return stream.share_epoch
+
+
+def rejoin(turn: Turn, stream: Stream, hello: Hello, past_days: int) -> None:
+    """Write the way back into the feed of a fenced edge that was heard.
+
+    Args:
+        turn: the transaction.
+        stream: the edge's.
+        hello: what it said.
+        past_days: how old an order may be that is settled, and is still told to an edge that
+            has lost its store: so long it can recognise a payment that is repeated.
+    """
+    forgotten = hello.feed >= stream.feed_next  # central's own database was restored
+    restored = hello.unfit or forgotten or is_behind(stream, hello)
+    stream.fenced, stream.closed, stream.restored = False, False, restored
+    stream.boot = hello.boots[-1]
+    streams.forget_noted(turn.connection, stream.edge_id, "edge_behind")
+    if restored:
+        stream.feed_next = max(stream.feed_next, hello.feed + 1)
+        turn.drop_feed(stream)
+    frame = Rejoin(epoch=stream.share_epoch, restored=restored)
+    stream.rejoin = turn.feed(stream.edge_id, "rejoin", encode_frame(frame))
+    if restored:
+        _retell(turn, stream, past_days)
+
+
+def _retell(turn: Turn, stream: Stream, past_days: int) -> None:
+    """All that an empty store needs: the network, then its orders and tasks as events."""
+    if turn.memory.body is not None:
+        turn.feed(stream.edge_id, "network", turn.memory.body)
+    since_ms = turn.now_ms - past_days * 24 * 3_600_000
+    nodes = {node for node, home in turn.territory.home.items() if home == stream.edge_id}
+    batch: list[bytes] = []
+    for raw in ledger.past_of(turn.connection, stream.edge_id, nodes, since_ms):
+        size = sum(len(x) + 1 for x in batch) + len(raw) + 1
+        if batch and (size > PAST_BYTES_MAX or len(batch) == BATCH_EVENTS_MAX):
+            turn.feed(stream.edge_id, "past", encode_batch(batch))
+            batch = []
+        batch.append(raw)
+    if batch:
+        turn.feed(stream.edge_id, "past", encode_batch(batch))

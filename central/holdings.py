@@ -1,0 +1,158 @@
+"""Stock in SQL: accounts, shares with their demand, and what was recalled."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from msgspec.structs import asdict
+from sqlalchemy import Connection, delete, func, literal_column, select, tuple_
+
+from central.accounts import Balance, Book, Cell
+from central.database import accumulate, insert_all, rows_in, where_in
+from central.demand import Count
+from central.tables import accounts, recalls, shares
+from shared.parts import CellUnits
+
+_ACCOUNTS: Final = where_in(accounts, tuple_(accounts.c.node_id, accounts.c.sku))
+_ACCOUNTS_OF_SKU: Final = where_in(accounts, accounts.c.sku)
+_POOLS_OF_SKU: Final = where_in(accounts, accounts.c.sku, accounts.c.pool > 0)
+_SHARES: Final = where_in(shares, tuple_(shares.c.node_id, shares.c.sku))
+
+
+def load_book(connection: Connection, book: Book, cells: set[Cell], skus: set[str]) -> Book:
+    """Load these cells' accounts, and those of all cells of these SKUs whose pool has units."""
+    for row in rows_in(connection, _ACCOUNTS, cells):
+        _put_balance(book, row)
+    for row in rows_in(connection, _POOLS_OF_SKU, skus):
+        _put_balance(book, row)
+    for row in rows_in(connection, _SHARES, set(book.balances)):
+        _put_share(book, row)
+    return book
+
+
+def load_holders(connection: Connection, book: Book, skus: set[str]) -> None:
+    """Load the cells of these SKUs that the book, which may have moved, does not have yet."""
+    found = [
+        row
+        for row in rows_in(connection, _ACCOUNTS_OF_SKU, skus)
+        if (row.node_id, row.sku) not in book.balances
+    ]
+    for row in found:
+        _put_balance(book, row)
+    for row in rows_in(connection, _SHARES, {(x.node_id, x.sku) for x in found}):
+        _put_share(book, row)
+
+
+def load_whole_book(connection: Connection, book: Book) -> Book:
+    """Load all accounts."""
+    for row in connection.execute(select(accounts)):
+        _put_balance(book, row)
+    for row in connection.execute(select(shares)):
+        _put_share(book, row)
+    return book
+
+
+def load_debts(connection: Connection) -> set[Cell]:
+    """Cells whose pool is below zero."""
+    # Spelled out, not bound: else SQLite does not see that the partial index will do.
+    below = accounts.c.pool < literal_column("0")
+    query = select(accounts.c.node_id, accounts.c.sku).where(below)
+    return {(row.node_id, row.sku) for row in connection.execute(query)}
+
+
+def _put_balance(book: Book, row: Any) -> None:
+    book.balances[row.node_id, row.sku] = Balance(
+        row.pool, row.committed, row.shipped, row.received, row.adjusted
+    )
+
+
+def _put_share(book: Book, row: Any) -> None:
+    cell = (row.node_id, row.sku)
+    book.shares.setdefault(cell, {})[row.edge_id] = row.units
+    if row.coming:
+        book.coming.setdefault(cell, {})[row.edge_id] = row.coming
+    if row.demand:
+        book.demand.counts[row.edge_id, cell] = Count(row.demand, row.demand_ms)
+
+
+def save_book(connection: Connection, book: Book) -> None:
+    """Add the moves of a burst to the accounts."""
+    accumulate(
+        connection,
+        accounts,
+        [
+            {"node_id": cell[0], "sku": cell[1]} | asdict(move)
+            for cell, move in sorted(book.moves.items(), key=lambda item: item[0])
+        ],
+    )
+    rows = []
+    for edge_id, cell in sorted({*book.share_moves, *book.coming_moves, *book.demand.changed}):
+        place = (edge_id, cell)
+        demand = book.demand.counts.get(place, Count(0.0, 0))
+        rows.append(
+            {
+                "node_id": cell[0],
+                "sku": cell[1],
+                "edge_id": edge_id,
+                "units": book.share_moves.get(place, 0),
+                "coming": book.coming_moves.get(place, 0),
+                "demand": demand.units,
+                "demand_ms": demand.at_ms,
+            }
+        )
+    accumulate(connection, shares, rows, overwrite=("demand", "demand_ms"))
+
+
+def save_recall(
+    connection: Connection, edge_id: str, number: int, cells: Iterable[CellUnits]
+) -> None:
+    """Keep what an item of an edge's feed has recalled, until the edge has answered it."""
+    units: dict[Cell, int] = {}
+    for x in cells:
+        units[x.node_id, x.sku] = units.get((x.node_id, x.sku), 0) + x.quantity
+    insert_all(
+        connection,
+        recalls,
+        [
+            {"edge_id": edge_id, "number": number, "node_id": node_id, "sku": sku, "units": asked}
+            for (node_id, sku), asked in units.items()
+        ],
+    )
+
+
+def take_recall(connection: Connection, edge_id: str, number: int) -> list[tuple[Cell, int]]:
+    """What an item has recalled, if it was not answered before; then it is."""
+    mine = (recalls.c.edge_id == edge_id) & (recalls.c.number == number)
+    found = [
+        ((row.node_id, row.sku), row.units)
+        for row in connection.execute(select(recalls).where(mine))
+    ]
+    if found:
+        connection.execute(delete(recalls).where(mine))
+    return found
+
+
+def drop_recalls(connection: Connection, edge_id: str) -> None:
+    """Forget all that an edge was asked to return."""
+    connection.execute(delete(recalls).where(recalls.c.edge_id == edge_id))
+
+
+def broken_cells(connection: Connection) -> list[Cell]:
+    """Cells whose accounts do not add up: pool, shares, committed, shipped, received, adjusted."""
+    held = (
+        select(shares.c.node_id, shares.c.sku, func.sum(shares.c.units).label("units"))
+        .group_by(shares.c.node_id, shares.c.sku)
+        .subquery()
+    )
+    a = accounts.c
+    query = (
+        select(a.node_id, a.sku)
+        .join_from(
+            accounts, held, (a.node_id == held.c.node_id) & (a.sku == held.c.sku), isouter=True
+        )
+        .where(
+            a.pool + func.coalesce(held.c.units, 0) + a.committed + a.shipped
+            != a.received - a.adjusted
+        )
+        .order_by(a.node_id, a.sku)
+    )
+    return [(row.node_id, row.sku) for row in connection.execute(query)]
