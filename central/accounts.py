@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from central.demand import Demand
 from shared.events import (
+    CapacityAnnounced,
     Data,
     OrderAccepted,
     OrderCancelled,
@@ -33,7 +34,7 @@ from shared.events import (
     StockMoved,
     StockReceived,
 )
-from shared.parts import CellUnits, Plan
+from shared.parts import CellUnits, Plan, slot_sku
 
 Cell = tuple[str, str]
 """Node id, SKU."""
@@ -186,6 +187,9 @@ def postings(data: Data) -> list[Posting]:
             return left
         case StockCounted(node_id=node_id, lines=shelf):
             return [("count", (node_id, line.sku), line.quantity) for line in shelf]
+        case CapacityAnnounced(node_id=node_id, slots=slots):
+            # A slot's packages are units like any other; what is said again replaces the book.
+            return [("count", (node_id, slot_sku(x.starts_at)), x.packages) for x in slots]
         case ShareReturned(cells=back):
             return [("return", (x.node_id, x.sku), x.quantity) for x in back]
         case _:
@@ -195,10 +199,15 @@ def postings(data: Data) -> list[Posting]:
 def _commits(plan: Plan | None) -> list[Posting]:
     if plan is None:
         return []
-    return [
+    goods: list[Posting] = [
         ("commit", (package.node_id, line.sku), line.quantity)
         for package in plan.packages
         for line in package.lines
+    ]
+    return goods + [
+        ("commit", (package.node_id, package.slot), 1)
+        for package in plan.packages
+        if package.slot is not None
     ]
 
 

@@ -51,9 +51,11 @@ class Task(Struct):
 
 
 class Waiting(Struct):
-    """A parked line. `granted` units were sent to its edge since it last said that it waits.
+    """A parked line.
 
-    `node_id` is the only node that will do, where that is so.
+    Attributes:
+        group: lines of an order with the same number need one node together; -1: no stock helps.
+        nodes: those that would do, the best first, with spaces between.
     """
 
     order_id: str
@@ -62,12 +64,16 @@ class Waiting(Struct):
     sku: str
     units: int
     reason: str
-    granted: int = 0
-    node_id: str | None = None
+    group: int = -1
+    nodes: str = ""
 
-    def lacking(self) -> int:
-        """Units that a grant could help with."""
-        return max(0, self.units - self.granted) if self.reason == "share" else 0
+
+def parked(edge_id: str, order_id: str, shortages: Iterable[Shortage]) -> list[Waiting]:
+    """Shortages of an order as lines that wait at an edge."""
+    return [
+        Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason, x.group, " ".join(x.nodes))
+        for x in shortages
+    ]
 
 
 class Misfit(NamedTuple):
@@ -113,27 +119,13 @@ class Desk:
         self.changed_orders.add(order_id)
         return self.orders.setdefault(order_id, Order(order_id))
 
-    def park(
-        self, edge_id: str, order_id: str, shortages: Iterable[Shortage], *, anew: bool
-    ) -> None:
-        """Exactly these lines of an order wait.
-
-        Args:
-            edge_id: who says so.
-            order_id: the order.
-            shortages: all that waits now.
-            anew: the edge asks (again) for all of it; otherwise what was granted to a line
-                that waits as before is still on its way.
-        """
+    def park(self, edge_id: str, order_id: str, shortages: Iterable[Shortage]) -> None:
+        """Exactly these lines of an order wait at an edge."""
         lines = self.lines_of.setdefault(order_id, set())
-        before = {line: self.waiting.pop((order_id, line)) for line in lines}
-        self.changed_waiting |= {(order_id, line) for line in lines}
+        for line in lines:
+            del self.waiting[order_id, line]
+            self.changed_waiting.add((order_id, line))
         lines.clear()
-        for x in shortages:
-            known = before.get(x.line)
-            same = known is not None and known.units == x.quantity and not anew
-            granted = known.granted if same and known is not None else 0
-            self.put_waiting(
-                Waiting(order_id, x.line, edge_id, x.sku, x.quantity, x.reason, granted, x.node_id)
-            )
-            self.changed_waiting.add((order_id, x.line))
+        for waiting in parked(edge_id, order_id, shortages):
+            self.put_waiting(waiting)
+            self.changed_waiting.add((order_id, waiting.line))

@@ -14,12 +14,8 @@ from zlib import crc32
 from central import recalls
 from central.accounts import Balance, Book, Cell
 from central.demand import HALF_LIFE_MS
-from central.desk import Waiting
+from central.relief import Grants, Need, Relief, grant
 from central.territory import Territory
-from shared.frames import Lack
-
-Grants = dict[str, dict[Cell, int]]
-"""Edge id to cell to units that it may promise from now on, in addition."""
 
 PRIOR_UNITS: Final = 1
 """What every edge is taken to sell of every cell, so that one sale does not empty all others."""
@@ -48,10 +44,14 @@ class Situation:
     present: frozenset[str] = frozenset()
     scarce: frozenset[str] = frozenset()
 
-    def stays_in_pool(self, cell: Cell) -> bool:
-        """Whether a cell is of a store whose edge is fenced: nobody else could hand it out."""
-        territory = self.territory
-        return territory.kinds.get(cell[0]) == "store" and territory.home[cell[0]] in self.fenced
+    def kept_nodes(self) -> frozenset[str]:
+        """Stores whose edge is fenced: nobody else could have their goods picked."""
+        kinds = self.territory.kinds
+        return frozenset(
+            node_id
+            for node_id, home in self.territory.home.items()
+            if home in self.fenced and kinds[node_id] == "store"
+        )
 
 
 @dataclass(slots=True)
@@ -69,20 +69,22 @@ class Policy(Protocol):
     """After so long a sale counts half."""
 
     def relieve(
-        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
-    ) -> list[Waiting]:
-        """Grant what parked lines wait for, as far as pools have it. Returns those helped."""
-        ...
-
-    def lend(
         self,
         book: Book,
         situation: Situation,
-        edge_id: str,
-        lacks: Iterable[Lack],
+        needs: Iterable[Need],
+        asks: Iterable[Need],
         handout: Handout,
     ) -> None:
-        """Grant what an edge lacks for a payment that waits, as far as pools have it."""
+        """Find units for orders that wait, and for payments that wait to be answered.
+
+        Args:
+            book: with the accounts of all their cells.
+            situation: see the class.
+            needs: of orders, the oldest first; other edges' units are recalled for them.
+            asks: of payments: there is only time for what pools have.
+            handout: filled.
+        """
         ...
 
     def settle(
@@ -91,10 +93,8 @@ class Policy(Protocol):
         """Share out the cells that a burst has moved."""
         ...
 
-    def call_back(
-        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
-    ) -> None:
-        """Recall what debts and parked lines need and no pool has."""
+    def pay_debts(self, book: Book, situation: Situation, handout: Handout) -> None:
+        """Recall what pools below zero owe."""
         ...
 
 
@@ -120,34 +120,27 @@ class DemandPolicy:
         self.half_life_ms = half_life_ms
 
     def relieve(
-        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
-    ) -> list[Waiting]:
-        """Grant what parked lines lack, oldest order first, from the fullest pools first."""
-        helped = []
-        cells_of = _cells_by_sku(book, situation)
-        # Order ids begin with their time.
-        for line in sorted(waiting, key=lambda line: (line.order_id, line.line)):
-            lacking = 0 if line.edge_id in situation.fenced else line.lacking()
-            cells = cells_of.get(line.sku, [])
-            units = _draw(book, cells, line.edge_id, lacking, line.node_id, handout)
-            if units:
-                line.granted += units
-                helped.append(line)
-        return helped
-
-    def lend(
         self,
         book: Book,
         situation: Situation,
-        edge_id: str,
-        lacks: Iterable[Lack],
+        needs: Iterable[Need],
+        asks: Iterable[Need],
         handout: Handout,
     ) -> None:
-        """Grant what a payment lacks, from the fullest pools first, reserves too."""
-        cells_of = _cells_by_sku(book, situation)
-        for lack in lacks:
-            cells = cells_of.get(lack.sku, [])
-            _draw(book, cells, edge_id, lack.quantity, lack.node_id, handout)
+        """Find units for orders that wait and for payments that wait; see `central.relief`."""
+        relief = Relief(
+            book,
+            situation.present,
+            situation.kept_nodes() if situation.fenced else frozenset(),
+            self._target(book, situation),
+            handout.grants,
+            handout.recalls,
+        )
+        for need in needs:
+            if need.edge_id not in situation.fenced:
+                relief.serve(need)
+        for ask in asks:
+            relief.serve(ask, recall=False)
 
     def settle(
         self, book: Book, situation: Situation, cells: Iterable[Cell], handout: Handout
@@ -155,20 +148,23 @@ class DemandPolicy:
         """Fill shares where stock arrived; elsewhere fill up the shares that have run low."""
         territory = situation.territory
         edges = tuple(x for x in territory.edges if x not in situation.fenced)
+        kept = situation.kept_nodes() if situation.fenced else frozenset()
         for cell in sorted(cells):
             pool = book.balances[cell].pool
             kind = territory.kinds.get(cell[0])
-            if pool < 0 or kind is None or situation.stays_in_pool(cell):
+            if pool < 0 or kind is None or cell[0] in kept:
                 continue  # a debt is never granted; an unknown node waits for its network
             if kind == "dc" and edges:
                 self._spread(book, situation, edges, cell, handout)
             elif kind == "store" and pool > 0:
-                _grant(book, handout, territory.home[cell[0]], cell, pool)
+                grant(book, handout.grants, territory.home[cell[0]], cell, pool)
 
-    def call_back(
-        self, book: Book, situation: Situation, waiting: Iterable[Waiting], handout: Handout
-    ) -> None:
-        """Recall debts, then what parked lines lack, from the shares that are fullest."""
+    def pay_debts(self, book: Book, situation: Situation, handout: Handout) -> None:
+        """Recall what pools below zero owe, from the shares that are fullest."""
+        target = self._target(book, situation)
+        recalls.pay_debts(book, situation.present, target, handout.recalls)
+
+    def _target(self, book: Book, situation: Situation) -> recalls.Target:
         known: dict[Cell, dict[str, int]] = {}
 
         def target(edge_id: str, cell: Cell) -> int:
@@ -176,9 +172,7 @@ class DemandPolicy:
                 known[cell] = self.targets(book, situation, cell)
             return known[cell].get(edge_id, 0)
 
-        recalls.pay_debts(book, situation.present, target, handout.recalls)
-        lines = [line for line in waiting if line.edge_id not in situation.fenced]
-        recalls.find_units(book, situation.present, lines, target, handout.recalls)
+        return target
 
     def targets(self, book: Book, situation: Situation, cell: Cell) -> dict[str, int]:
         """What each edge should hold of a cell: the floor, and the rest by demand."""
@@ -224,7 +218,7 @@ class DemandPolicy:
         for _, _, edge_id, want in sorted(wants):
             units = min(want, max(0, book.balances[cell].pool - reserve))
             if units:
-                _grant(book, handout, edge_id, cell, units)
+                grant(book, handout.grants, edge_id, cell, units)
             lacking += 0 if filling else want - units
         if lacking and cell[1] not in situation.scarce:
             recalls.level(book, situation.present, cell, lacking, targets, handout.recalls)
@@ -234,34 +228,3 @@ class DemandPolicy:
 
     def _reserve(self, free: int) -> int:
         return int(free * self._pool_reserve)
-
-
-def _cells_by_sku(book: Book, situation: Situation) -> dict[str, list[Cell]]:
-    found: dict[str, list[Cell]] = {}
-    for cell in book.balances:
-        if not situation.stays_in_pool(cell):
-            found.setdefault(cell[1], []).append(cell)
-    return found
-
-
-def _draw(
-    book: Book, cells: list[Cell], edge_id: str, units: int, node_id: str | None, handout: Handout
-) -> int:
-    """Grant units of an SKU from pools, at one node only if it is named; returns how many."""
-    drawn = 0
-    while drawn < units:
-        pools = [(book.balances[cell].pool, cell) for cell in cells if node_id in (None, cell[0])]
-        pool, fullest = max(pools, default=(0, ("", "")))
-        if pool <= 0:
-            break
-        part = min(units - drawn, pool)
-        _grant(book, handout, edge_id, fullest, part)
-        drawn += part
-    return drawn
-
-
-def _grant(book: Book, handout: Handout, edge_id: str, cell: Cell, units: int) -> None:
-    assert 0 < units <= book.balances[cell].pool, (cell, units)
-    book.post("grant", cell, units, edge_id)
-    granted = handout.grants.setdefault(edge_id, {})
-    granted[cell] = granted.get(cell, 0) + units

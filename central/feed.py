@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from central.escrow import Grants
+from central.relief import Grants
 from central.territory import Territory
 from shared.events import (
+    CapacityAnnounced,
     Data,
     OrderCancelled,
     PickKept,
@@ -56,7 +57,7 @@ def destinations(
         case OrderCancelled(asked=asked):
             homes = {territory.home.get(task.node_id) for task in asked} - {None, edge_id}
             return tuple(sorted(home for home in homes if home is not None))
-        case StockMoved():
+        case StockMoved() | CapacityAnnounced():
             return tuple(sorted(other for other in edges if other != edge_id))
         case _:
             return ()

@@ -55,10 +55,6 @@ def fence(turn: Turn, edge_id: str) -> int:
             book.recall(cell, -coming[edge_id], edge_id)
     holdings.drop_recalls(turn.connection, edge_id)
     desk = views.load_all_waiting(turn.connection)
-    for key, line in desk.waiting.items():
-        if line.edge_id == edge_id and line.granted:
-            line.granted = 0  # what it was sent counts no more
-            desk.changed_waiting.add(key)
     detail = f"an operator has fenced {edge_id}; it begins epoch {stream.share_epoch} if it is back"
     turn.note(Misfit("fenced", detail, edge_id=edge_id))
     turn.share_out(book, desk, list(book.balances))
@@ -104,3 +100,4 @@ def _retell(turn: Turn, stream: Stream, past_days: int) -> None:
         batch.append(raw)
     if batch:
         turn.feed(stream.edge_id, "past", encode_batch(batch))
+    turn.feed(stream.edge_id, "past", encode_batch([]))  # the empty part is the last

@@ -13,7 +13,6 @@ from central.tables import accounts, recalls, shares
 from shared.parts import CellUnits
 
 _ACCOUNTS: Final = where_in(accounts, tuple_(accounts.c.node_id, accounts.c.sku))
-_ACCOUNTS_OF_SKU: Final = where_in(accounts, accounts.c.sku)
 _POOLS_OF_SKU: Final = where_in(accounts, accounts.c.sku, accounts.c.pool > 0)
 _SHARES: Final = where_in(shares, tuple_(shares.c.node_id, shares.c.sku))
 
@@ -29,13 +28,9 @@ def load_book(connection: Connection, book: Book, cells: set[Cell], skus: set[st
     return book
 
 
-def load_holders(connection: Connection, book: Book, skus: set[str]) -> None:
-    """Load the cells of these SKUs that the book, which may have moved, does not have yet."""
-    found = [
-        row
-        for row in rows_in(connection, _ACCOUNTS_OF_SKU, skus)
-        if (row.node_id, row.sku) not in book.balances
-    ]
+def load_more(connection: Connection, book: Book, cells: set[Cell]) -> None:
+    """Load those of these cells that the book, which may have moved, does not have yet."""
+    found = list(rows_in(connection, _ACCOUNTS, cells - book.balances.keys()))
     for row in found:
         _put_balance(book, row)
     for row in rows_in(connection, _SHARES, {(x.node_id, x.sku) for x in found}):

@@ -106,13 +106,13 @@ def apply(desk: Desk, edge_id: str, event: Event, data: Data) -> list[Misfit]:
         case RoutePlanned(order_id=str() as order_id):
             misfits = _unknown(desk, order_id)
             _promise(desk.order(order_id), data.plan)
-            desk.park(edge_id, order_id, data.parked, anew=False)
+            desk.park(edge_id, order_id, data.parked)
         case OrderParked(order_id=order_id):
             misfits = _unknown(desk, order_id)
-            desk.park(edge_id, order_id, data.parked, anew=True)
+            desk.park(edge_id, order_id, data.parked)
         case OrderCancelled(order_id=order_id):
             misfits = _unknown(desk, order_id)
-            desk.park(edge_id, order_id, data.parked, anew=False)
+            desk.park(edge_id, order_id, data.parked)
             _withdraw(desk, data)
             if data.nothing_left:
                 desk.order(order_id).cancelled = True
@@ -146,7 +146,7 @@ def _accepted(desk: Desk, edge_id: str, data: OrderAccepted) -> list[Misfit]:
     order.currency = data.payment.amount.currency
     order.opened_ms = to_ms(data.payment.paid_at)
     _promise(order, data.plan)
-    desk.park(edge_id, data.order_id, data.parked, anew=True)
+    desk.park(edge_id, data.order_id, data.parked)
     return misfits
 
 

@@ -10,13 +10,14 @@ from typing import Final
 from central import holdings, hub, ledger, streams, views
 from central.accounts import Cell, Posting, fills_pool, postings
 from central.burst import Burst, Key, Outcome, UnfitError
-from central.desk import Desk, Misfit
+from central.desk import Desk, Misfit, parked
 from central.feed import destinations
 from central.fences import rejoin
 from central.greeting import refusal
+from central.relief import Need, needs_of
 from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read, take
 from central.territory import territory_of
-from central.turn import Lends, Turn
+from central.turn import Turn
 from shared.envelope import decode_event
 from shared.errors import InternalError, InvalidDataError, PointsmanError
 from shared.events import (
@@ -59,9 +60,14 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
         turn.outcome.entries = len(entries)
         turn.outcome.poisoned = [entry for entry in entries if entry.fault is not None]
         views.save_poison(turn.connection, turn.outcome.poisoned)
-    lends = [(edge_id, ask.lines) for edge_id, ask in burst.asks if _may_ask(turn, edge_id)]
-    if entries or lends:
-        _follow(turn, entries, lends)
+    asks = [
+        need
+        for number, (edge_id, ask) in enumerate(burst.asks)
+        if _may_ask(turn, edge_id)
+        for need in needs_of(parked(edge_id, str(number), ask.lines))
+    ]
+    if entries or asks:
+        _follow(turn, entries, asks)
     if rejoined:
         turn.share_out_all()
     for _, received in burst.contacts:
@@ -109,20 +115,7 @@ def review(turn: Turn) -> Outcome | None:
     debts = holdings.load_debts(turn.connection)
     if not desk.waiting and not debts:
         return None
-    skus = {line.sku for line in desk.waiting.values()}
-    book = holdings.load_book(turn.connection, turn.book(), debts, set())
-    holdings.load_holders(turn.connection, book, skus)
-    held: dict[tuple[str, str], int] = {}
-    for cell, shares in book.shares.items():
-        for edge_id, units in shares.items():
-            held[edge_id, cell[1]] = held.get((edge_id, cell[1]), 0) + max(0, units)
-    for key, line in sorted(desk.waiting.items()):
-        place = (line.edge_id, line.sku)
-        if line.granted > held.get(place, 0):
-            line.granted = held.get(place, 0)
-            desk.changed_waiting.add(key)
-        held[place] = held.get(place, 0) - line.granted
-    turn.share_out(book, desk)
+    turn.share_out(holdings.load_book(turn.connection, turn.book(), debts, set()), desk)
     return turn.finish()
 
 
@@ -250,12 +243,12 @@ def _marked(entry: Entry, unfit: Unfit) -> Entry:
     return entry if fault is None else entry._replace(data=None, fault=fault)
 
 
-def _follow(turn: Turn, entries: list[Entry], lends: Lends) -> None:
+def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
     """Apply events to views and accounts, pass them on, and share out what they moved."""
     moves = [[] if x.data is None else postings(x.data) for x in entries]
     answers = _answers(turn, entries)
     order_ids, task_ids = _mentioned(entries)
-    cells, skus = _stock(entries, moves, answers.values(), lends)
+    cells, skus = _stock(entries, moves, answers.values())
     desk = views.load_desk(turn.connection, order_ids, task_ids, skus)
     book = holdings.load_book(turn.connection, turn.book(), cells, skus)
     edges = {*turn.memory.streams, *turn.territory.edges, *turn.outcome.streams}
@@ -277,7 +270,7 @@ def _follow(turn: Turn, entries: list[Entry], lends: Lends) -> None:
         for misfit in misfits:
             turn.note(misfit, entry)
         _pass_on(turn, entry, entry.data, desk, edges)
-    turn.share_out(book, desk, lends=lends)
+    turn.share_out(book, desk, asks=asks)
 
 
 def _answers(turn: Turn, entries: list[Entry]) -> dict[Key, list[tuple[Cell, int]]]:
@@ -303,7 +296,6 @@ def _stock(
     entries: list[Entry],
     moves: list[list[Posting]],
     answers: Iterable[list[tuple[Cell, int]]],
-    lends: Lends,
 ) -> tuple[set[Cell], set[str]]:
     """Cells that move, and SKUs of which a pool may get units or that somebody lacks."""
     cells: set[Cell] = set()
@@ -318,8 +310,6 @@ def _stock(
     for answered in answers:
         cells |= {cell for cell, _ in answered}
         skus |= {cell[1] for cell, _ in answered}
-    for _, lacks in lends:
-        skus |= {lack.sku for lack in lacks}
     return cells, skus
 
 
@@ -349,8 +339,8 @@ def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) 
 def _parked_skus(data: Data) -> set[str]:
     match data:
         case OrderAccepted(parked=parked) | OrderParked(parked=parked):
-            return {x.sku for x in parked if x.reason == "share"}
+            return {x.sku for x in parked if x.group >= 0}
         case RoutePlanned(order_id=str(), parked=parked):
-            return {x.sku for x in parked if x.reason == "share"}
+            return {x.sku for x in parked if x.group >= 0}
         case _:
             return set()

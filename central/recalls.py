@@ -5,11 +5,10 @@ not been heard lately does not count as on its way, so that others are asked too
 asked for more than the share that is not recalled yet.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from central.accounts import Book, Cell
-from central.desk import Waiting
 
 Recalls = dict[str, dict[Cell, int]]
 """Edge id to cell to units that it shall return."""
@@ -26,45 +25,17 @@ STEPS_MAX: Final = 8
 
 
 def pay_debts(book: Book, present: frozenset[str], target: Target, recalls: Recalls) -> None:
-    """Where a pool is below zero, recall the debt from the cell's shares."""
+    """Where a pool is below zero, recall the debt from the cell's shares, heard edges first."""
     for cell, balance in sorted(book.balances.items(), key=lambda item: item[0]):
-        if balance.pool < 0:
-            _recall(book, present, [cell], -balance.pool, target, recalls)
-
-
-def find_units(
-    book: Book,
-    present: frozenset[str],
-    waiting: Iterable[Waiting],
-    target: Target,
-    recalls: Recalls,
-) -> None:
-    """Recall what parked lines lack, oldest order first.
-
-    What an edge was granted for an older line is not taken for a younger one.
-    """
-    cells_of: dict[str, list[Cell]] = {}
-    for cell in book.balances:
-        cells_of.setdefault(cell[1], []).append(cell)
-    # What is on its way helps the first that lack it; what pays a debt helps nobody.
-    used: dict[Cell, int] = {
-        cell: -balance.pool for cell, balance in book.balances.items() if balance.pool < 0
-    }
-    kept: dict[tuple[str, str], int] = {}
-    for line in sorted(waiting, key=lambda line: (line.order_id, line.line)):
-        place = (line.edge_id, line.sku)
-        kept[place] = kept.get(place, 0) + line.granted
-        need = line.lacking()
-        cells = sorted(x for x in cells_of.get(line.sku, []) if line.node_id in (None, x[0]))
-        if not need or not cells:
-            continue
-        for cell in cells:
-            part = min(need, max(0, _coming(book, present, cell) - used.get(cell, 0)))
-            used[cell] = used.get(cell, 0) + part
-            need -= part
-        for cell, units in _take(book, present, cells, need, target, recalls, line.edge_id, kept):
-            if units:
-                used[cell] = used.get(cell, 0) + units
+        need = -balance.pool - coming(book, present, cell) if balance.pool < 0 else 0
+        for heard in (True, False):
+            spare = {
+                edge_id: units
+                for edge_id, share in book.shares.get(cell, {}).items()
+                if (edge_id in present) == heard
+                and (units := share - book.coming.get(cell, {}).get(edge_id, 0)) > 0
+            }
+            need -= take(book, cell, need, spare, target, recalls)
 
 
 def level(
@@ -76,7 +47,7 @@ def level(
     recalls: Recalls,
 ) -> None:
     """Recall for shares that have run low what others have far too much of."""
-    lacking -= _coming(book, present, cell)
+    lacking -= coming(book, present, cell)
     held = sorted(book.shares.get(cell, {}).items(), key=lambda item: (-item[1], item[0]))
     for edge_id, share in held:
         target = targets.get(edge_id, 0)
@@ -87,63 +58,39 @@ def level(
             lacking -= units
 
 
-def _recall(
-    book: Book,
-    present: frozenset[str],
-    cells: list[Cell],
-    need: int,
-    target: Target,
-    recalls: Recalls,
-) -> None:
-    need -= sum(_coming(book, present, cell) for cell in cells)
-    _take(book, present, cells, need, target, recalls, None, {})
+def take(
+    book: Book, cell: Cell, need: int, spare: dict[str, int], target: Target, recalls: Recalls
+) -> int:
+    """Recall units of a cell from the shares that are fullest for what they should hold.
 
+    Args:
+        book: told what is on its way.
+        cell: whose units.
+        need: how many; none if it is not above zero.
+        spare: edge id to units that may be taken of its share.
+        target: what an edge should hold.
+        recalls: filled.
 
-def _take(
-    book: Book,
-    present: frozenset[str],
-    cells: list[Cell],
-    need: int,
-    target: Target,
-    recalls: Recalls,
-    but: str | None,
-    kept: dict[tuple[str, str], int],
-) -> list[tuple[Cell, int]]:
-    """Recall `need` units from the fullest shares; what comes, by cell.
-
-    Nothing is taken of the share of the edge `but`, nor what is `kept` for an edge and SKU.
+    Returns:
+        How many were asked for.
     """
-    holders = {
-        (edge_id, cell): share
-        - book.coming.get(cell, {}).get(edge_id, 0)
-        - kept.get((edge_id, cell[1]), 0)
-        for cell in cells
-        for edge_id, share in book.shares.get(cell, {}).items()
-        if edge_id != but
-    }
-    aims = {(edge_id, cell): max(1, target(edge_id, cell)) for edge_id, cell in holders}
+    left = dict(spare)
+    aims = {edge_id: max(1, target(edge_id, cell)) for edge_id in left}
     step = max(1, need // STEPS_MAX)
-    taken: list[tuple[Cell, int]] = []
-    while need > 0:
-        spare = [
-            (key[0] in present, units / aims[key], key)
-            for key, units in holders.items()
-            if units > 0
-        ]
-        if not spare:
-            break
-        heard, _, key = max(spare)
-        units = min(need, step, holders[key])
-        holders[key] -= units
-        need -= units
-        _ask_back(book, recalls, *key, units)
-        taken.append((key[1], units if heard else 0))
-    return taken
+    asked = 0
+    while asked < need and any(left.values()):
+        _, edge_id = max((units / aims[edge_id], edge_id) for edge_id, units in left.items())
+        units = min(need - asked, step, left[edge_id])
+        left[edge_id] -= units
+        asked += units
+        _ask_back(book, recalls, edge_id, cell, units)
+    return asked
 
 
-def _coming(book: Book, present: frozenset[str], cell: Cell) -> int:
-    coming = book.coming.get(cell, {})
-    return sum(units for edge_id, units in coming.items() if edge_id in present)
+def coming(book: Book, present: frozenset[str], cell: Cell) -> int:
+    """Units of a cell that were recalled from edges that are heard."""
+    asked = book.coming.get(cell, {})
+    return sum(units for edge_id, units in asked.items() if edge_id in present)
 
 
 def _ask_back(book: Book, recalls: Recalls, edge_id: str, cell: Cell, units: int) -> None:

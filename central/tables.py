@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    text,
 )
 
 from shared.limits import ID_CHARS_MAX
@@ -127,8 +128,9 @@ waiting = Table(
     Column("sku", _Id, nullable=False, index=True),
     Column("units", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
-    Column("granted", BigInteger, nullable=False),
-    Column("node_id", _Id),
+    Column("group", Integer, nullable=False),  # lines that need one node; -1: stock is no help
+    Column("nodes", String, nullable=False),
+    Index("waiting_for_stock", "order_id", sqlite_where=text('"group" >= 0')),
 )
 
 accounts = Table(

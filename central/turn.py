@@ -1,6 +1,6 @@
 """One transaction in the making: the streams it moves, what it feeds, and what it hands out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Final
 
@@ -12,15 +12,13 @@ from central.demand import Demand
 from central.desk import Desk, Misfit
 from central.escrow import Handout, Policy, Situation
 from central.feed import Item, cell_bodies
+from central.relief import Need, needs_of
 from central.stream import Entry, Stream
 from central.territory import Territory
-from shared.frames import FeedKind, Grant, Lack, Recall
+from shared.frames import FeedKind, Grant, Recall
 
 SEEN_MS: Final = 60_000
 """An edge's last word is written down this often if it says nothing else."""
-
-Lends = Iterable[tuple[str, list[Lack]]]
-"""Edge ids and what they lack for a payment that waits."""
 
 
 class Turn:
@@ -90,11 +88,11 @@ class Turn:
         fenced = set(self.memory.fenced)
         for edge_id, stream in self.outcome.streams.items():
             (fenced.add if stream.fenced else fenced.discard)(edge_id)
-        scarce = frozenset(line.sku for line in desk.waiting.values() if line.reason == "share")
+        scarce = frozenset(line.sku for line in desk.waiting.values() if line.group >= 0)
         return Situation(self.territory, frozenset(fenced), self.memory.present, scarce)
 
     def share_out(
-        self, book: Book, desk: Desk, cells: Iterable[Cell] | None = None, lends: Lends = ()
+        self, book: Book, desk: Desk, cells: Iterable[Cell] | None = None, asks: Sequence[Need] = ()
     ) -> None:
         """Let the policy hand out and call back; feed it, and save book and desk.
 
@@ -102,24 +100,22 @@ class Turn:
             book: the accounts that have moved, and those that may be drawn on.
             desk: with the lines that wait for any of them.
             cells: which to settle; by default those that have moved.
-            lends: what payments that wait lack.
+            asks: what payments that wait lack.
         """
         for edge_id, cell in book.share_moves:
             if book.shares[cell][edge_id] < 0:
                 detail = f"{edge_id} has committed more of {cell} than it was ever granted"
                 self.note(Misfit("oversold", detail, edge_id=edge_id))
         situation, handout = self.situation(desk), Handout()
-        for line in self.policy.relieve(book, situation, desk.waiting.values(), handout):
-            desk.changed_waiting.add((line.order_id, line.line))
-        for edge_id, lacks in lends:
-            self.policy.lend(book, situation, edge_id, lacks, handout)
-        self.policy.settle(
-            book, situation, list(book.moves) if cells is None else list(cells), handout
-        )
-        lacking = {x.sku for x in desk.waiting.values() if x.lacking() > 0}
-        if lacking or any(balance.pool < 0 for balance in book.balances.values()):
-            holdings.load_holders(self.connection, book, lacking)
-            self.policy.call_back(book, situation, desk.waiting.values(), handout)
+        moved = list(book.moves) if cells is None else list(cells)
+        needs = needs_of(desk.waiting.values())
+        if needs or asks:
+            wanted = {cell for need in (*needs, *asks) for cell in need.cells()}
+            holdings.load_more(self.connection, book, wanted)
+            self.policy.relieve(book, situation, needs, asks, handout)
+        self.policy.settle(book, situation, moved, handout)
+        if any(balance.pool < 0 for balance in book.balances.values()):
+            self.policy.pay_debts(book, situation, handout)
         self._hand_over(handout)
         for cell, move in book.moves.items():
             assert book.conserved(cell), cell

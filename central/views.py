@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, literal_column, select, tuple_
 
 from central.database import (
     chunks,
@@ -42,9 +42,10 @@ def load_desk(
         desk.orders[row.order_id] = Order(*row)
     for row in rows_in(connection, _WAITING_OF_ORDER, wanted):
         desk.put_waiting(Waiting(*row))
-    for row in rows_in(connection, _WAITING_FOR_SKU, skus):
-        # Lines of other orders: only the policy looks at them.
-        desk.waiting.setdefault((row.order_id, row.line), Waiting(*row))
+    # Lines of other orders: only the policy looks at them, at all that an order lacks.
+    others = {row.order_id for row in rows_in(connection, _WAITING_FOR_SKU, skus)} - wanted
+    for row in rows_in(connection, _WAITING_OF_ORDER, others):
+        desk.waiting[row.order_id, row.line] = Waiting(*row)
     return desk
 
 
@@ -73,7 +74,7 @@ def load_lacking(connection: Connection, rows_max: int) -> Desk:
     desk = Desk()
     query = (
         select(waiting)
-        .where(waiting.c.reason == "share")
+        .where(waiting.c.group >= literal_column("0"))  # spelled out for the partial index
         .order_by(waiting.c.order_id, waiting.c.line)
         .limit(rows_max)
     )
