@@ -19,7 +19,7 @@ from central.database import Database, transaction
 from central.escrow import Policy
 from central.feed import Item, Window
 from central.ingest import Unfit
-from central.stream import NO_BOOT, Stream, WrongEpochError
+from central.stream import Stream, WrongEpochError
 from central.territory import Territory, territory_of
 from central.turn import Turn
 from shared import topics
@@ -32,6 +32,7 @@ from shared.errors import (
     UnknownTypeError,
 )
 from shared.frames import (
+    NO_BOOT,
     Ack,
     Ask,
     Asked,

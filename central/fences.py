@@ -61,16 +61,8 @@ def fence(turn: Turn, edge_id: str) -> int:
     return stream.share_epoch
 
 
-def rejoin(turn: Turn, stream: Stream, hello: Hello, past_days: int) -> None:
-    """Write the way back into the feed of a fenced edge that was heard.
-
-    Args:
-        turn: the transaction.
-        stream: the edge's.
-        hello: what it said.
-        past_days: how old an order may be that is settled, and is still told to an edge that
-            has lost its store: so long it can recognise a payment that is repeated.
-    """
+def rejoin(turn: Turn, stream: Stream, hello: Hello) -> None:
+    """Write the way back into the feed of a fenced edge that was heard with this hello."""
     forgotten = hello.feed >= stream.feed_next  # central's own database was restored
     restored = hello.unfit or forgotten or is_behind(stream, hello)
     stream.fenced, stream.closed, stream.restored = False, False, restored
@@ -81,14 +73,22 @@ def rejoin(turn: Turn, stream: Stream, hello: Hello, past_days: int) -> None:
         turn.drop_feed(stream)
     frame = Rejoin(epoch=stream.share_epoch, restored=restored)
     stream.rejoin = turn.feed(stream.edge_id, "rejoin", encode_frame(frame))
-    if restored:
-        _retell(turn, stream, past_days)
-
-
-def _retell(turn: Turn, stream: Stream, past_days: int) -> None:
-    """All that an empty store needs: the network, then its orders and tasks as events."""
-    if turn.memory.body is not None:
+    if restored and turn.memory.body is not None:
         turn.feed(stream.edge_id, "network", turn.memory.body)
+
+
+def retell(turn: Turn, stream: Stream, past_days: int) -> None:
+    """Tell an edge that has lost its store its orders and tasks, as events.
+
+    To be called once its new epoch has begun in the ledger: whatever it still had to say of the
+    old one is there too by then.
+
+    Args:
+        turn: the transaction.
+        stream: the edge's.
+        past_days: how old an order may be that is settled, and is still told: so long the edge
+            can recognise a payment that is repeated.
+    """
     since_ms = turn.now_ms - past_days * 24 * 3_600_000
     nodes = {node for node, home in turn.territory.home.items() if home == stream.edge_id}
     batch: list[bytes] = []

@@ -12,7 +12,7 @@ from central.accounts import Cell, Posting, fills_pool, postings
 from central.burst import Burst, Key, Outcome, UnfitError
 from central.desk import Desk, Misfit, parked
 from central.feed import destinations
-from central.fences import rejoin
+from central.fences import rejoin, retell
 from central.greeting import refusal
 from central.relief import Need, needs_of
 from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read, take
@@ -46,14 +46,12 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
         turn: the transaction.
         burst: what was said.
         unfit: see above.
-        past_days: see `central.fences.rejoin`.
+        past_days: see `central.fences.retell`.
 
     Raises:
         UnfitError: an event that met a fault of ours.
     """
-    rejoined = [
-        edge_id for edge_id, hello in burst.hellos if _greet(turn, edge_id, hello, past_days)
-    ]
+    rejoined = [edge_id for edge_id, hello in burst.hellos if _greet(turn, edge_id, hello)]
     entries = [_marked(x, unfit) for x in _take(turn, burst.logs)]
     if entries:
         ledger.append(turn.connection, entries)
@@ -68,6 +66,10 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
     ]
     if entries or asks:
         _follow(turn, entries, asks)
+    for entry in entries:
+        stream = turn.stream(entry.edge_id)
+        if isinstance(entry.data, EpochBegan) and stream.restored:
+            retell(turn, stream, past_days)
     if rejoined:
         turn.share_out_all()
     for _, received in burst.contacts:
@@ -146,7 +148,7 @@ def replay(
     return turn.finish(), entries
 
 
-def _greet(turn: Turn, edge_id: str, hello: Hello, past_days: int) -> bool:
+def _greet(turn: Turn, edge_id: str, hello: Hello) -> bool:
     """Take a hello in; True: the edge was fenced, and has its way back now."""
     stream = turn.stream(edge_id)
     try:
@@ -157,7 +159,7 @@ def _greet(turn: Turn, edge_id: str, hello: Hello, past_days: int) -> bool:
     boot = hello.boots[-1]
     if stream.fenced:
         stream.last_seen_ms = turn.now_ms
-        rejoin(turn, stream, hello, past_days)
+        rejoin(turn, stream, hello)
         turn.outcome.greetings.append((edge_id, boot, ""))
         return True
     lost = boot != stream.boot and streams.is_noted(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from copy import copy
-from typing import Annotated, ClassVar, Final, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,10 +24,6 @@ class ForgottenError(PointsmanError):
     """One side has forgotten what the other remembers: a disk or a database was restored."""
 
     code: ClassVar[str] = "forgotten"
-
-
-NO_BOOT: Final = "0" * 16
-"""What an acknowledgement names while no start of the edge is confirmed."""
 
 
 class Stream(Struct):

@@ -165,7 +165,7 @@ class Core:
             or self._unlisted
             or self.sync.inbox
             or self.sync.kept_contacts
-            or (self.engine.state.due and not self.engine.state.unfit)
+            or (self.engine.state.due and not self.engine.state.idle)
             or self._resend_all
             or self._ready_asks(elapsed_ms)
         )

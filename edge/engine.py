@@ -107,8 +107,10 @@ class Engine:
                     decision.unfit = reason
                 case FromFeed(number, item):
                     decision = self._from_feed(number, item, now_ms)
-                case _ if self.state.unfit:
-                    raise _unfit(self.state.unfit)
+                case FromPeer() if self.state.idle:
+                    pass  # The certain way brings the task when there is where to keep it.
+                case _ if self.state.idle:
+                    raise _unfit(self.state.unfit or "its past is on its way from the ledger")
                 case FromDevice():
                     self._from_device(decision, command, now_ms)
                 case FromPeer(event, PickRequested() as request):
@@ -128,7 +130,7 @@ class Engine:
     def due(self) -> RetryParked | None:
         """The next order to try again, if any."""
         order_id = next(iter(self.state.due), None)
-        if order_id is None or self.state.unfit:
+        if order_id is None or self.state.idle:
             return None
         del self.state.due[order_id]
         return RetryParked(order_id)
@@ -343,7 +345,7 @@ class Engine:
         ended = journal.epoch, journal.sequence
         journal.enter(item.epoch)
         decision.epochs = journal.epochs
-        decision.restored = item.restored
+        decision.restored = decision.rebuilding = item.restored
         decision.unfit = ""
         began = EpochBegan(epoch=item.epoch, previous_epoch=ended[0], previous_sequence=ended[1])
         cause = f"rejoin.{item.epoch}"

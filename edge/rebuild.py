@@ -37,6 +37,9 @@ def follow(state: State, decision: Decision, part: list[tuple[Event, Data]]) -> 
     """Take a part of the past into the records; the empty part is the last one."""
     past = _Past(state)
     if not part:
+        decision.rebuilding = False
+        # What they wait for may have been granted before they were known.
+        decision.due += [order.order_id for order in state.records.parked_orders()]
         for order in state.records.untold_orders():
             decision.after += [FollowUp(event, decode_data(event)) for event in order.untold]
             decision.orders.append(msgspec.structs.replace(order, untold=[]))

@@ -225,6 +225,8 @@ class Decision:
     """Orders, tasks and arrivals are gone before those of this decision are added."""
     unfit: str | None = None
     """Set: why the store must not sell; empty: it may again."""
+    rebuilding: bool | None = None
+    """Set: whether more of the past is to come."""
     feed: int | None = None
     granted: bool = False
     due: list[str] = field(default_factory=list)

@@ -29,6 +29,7 @@ class State:
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
         unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
+        rebuilding: its past is on its way from the ledger.
         log_end_max: the log may not grow beyond this position, since central has not taken
             enough of it.
     """
@@ -45,6 +46,7 @@ class State:
         self.journal = Journal(edge_id, records.epochs(), position, hlc)
         self.feed = int(records.meta("feed", "0"))
         self.unfit = records.meta("unfit")
+        self.rebuilding = bool(records.meta("rebuilding"))
         self.log_end_max: int = sys.maxsize
         self.due: dict[str, None] = {}
         self._waiting: dict[str, set[str]] = {}  # SKU to orders
@@ -146,6 +148,11 @@ class State:
         ]
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing may be decided now."""
+        return bool(self.unfit) or self.rebuilding
+
+    @property
     def ready(self) -> bool:
         """Whether a network has arrived."""
         return self._snapshot is not None
@@ -207,6 +214,8 @@ class State:
         """Move the shares and remember the orders of a decision, once it is whole."""
         if decision.unfit is not None:
             self.unfit = decision.unfit
+        if decision.rebuilding is not None:
+            self.rebuilding = decision.rebuilding
         if decision.epochs is not None:
             self.slots.clear()
             if self._stock is not None:

@@ -115,6 +115,8 @@ class Store:
                 self._execute(f"delete from {table}")  # noqa: S608  # our own names
         if decision.unfit is not None:
             self.set_meta("unfit", decision.unfit)
+        if decision.rebuilding is not None:
+            self.set_meta("rebuilding", "1" if decision.rebuilding else "")
         if decision.network is not None:
             self._many(
                 "insert or replace into networks values (?, ?)",

@@ -20,6 +20,7 @@ from edge.store import Store
 from shared.envelope import decode_data, decode_event, encode_batch, split_batch
 from shared.errors import PointsmanError, TopicMismatchError
 from shared.frames import (
+    NO_BOOT,
     Ack,
     Ask,
     Asked,
@@ -220,7 +221,8 @@ class Sync:
 
     def _acknowledged(self, ack: Ack, elapsed_ms: int) -> None:
         if ack.boot != self.boots[-1]:
-            if not ack.refusal and ack.boot not in self.boots:
+            # The zero boot: central has spoken with nobody since it fenced this edge.
+            if not ack.refusal and ack.boot not in (*self.boots, NO_BOOT):
                 self._stop("central speaks with another process as this edge: a copy of its disk?")
             return
         if ack.refusal:

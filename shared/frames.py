@@ -45,6 +45,9 @@ class Frame(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Boot = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
 """A random name that an edge process gives itself when it starts."""
 
+NO_BOOT: Final = "0" * 16
+"""What an acknowledgement names while no start of the edge is confirmed."""
+
 BOOTS_MAX: Final = 64
 
 Refusal = Literal["", "behind", "twin"]
