@@ -35,18 +35,22 @@ Database: TypeAlias = Connection
 """The open database, for those who pass it on and speak no SQL."""
 
 
-def open_database(data_dir: Path) -> Connection:
+def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
     """The one connection to central's SQLite file, made on first use.
 
     Everything runs over this connection: SQLite before 3.51.3 can corrupt its log when two
     connections of a file write or checkpoint at once.
+
+    Args:
+        data_dir: the directory; made if it does not exist.
+        vfs: name of an SQLite VFS to open the file with, for the simulator; empty: SQLite's own.
 
     Raises:
         ConfigError: the directory cannot be used, or the file is of another version.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        connection = _connect(data_dir / FILE_NAME, "synchronous=FULL")
+        connection = _connect(data_dir / FILE_NAME, "synchronous=FULL", vfs=vfs)
         with connection.begin():
             known = inspect(connection).get_table_names()
             found = (
@@ -92,8 +96,8 @@ def close_database(connection: Connection) -> None:
     connection.engine.dispose()
 
 
-def _connect(path: Path, pragma: str, mode: str = "rwc") -> Connection:
-    uri = f"{path.resolve().as_uri()}?mode={mode}"
+def _connect(path: Path, pragma: str, mode: str = "rwc", vfs: str = "") -> Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}" + (f"&vfs={vfs}" if vfs else "")
     engine = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(uri, uri=True),

@@ -38,6 +38,7 @@ class Store:
 
     Args:
         path: the file; made if it does not exist.
+        vfs: name of an SQLite VFS to open it with, for the simulator; empty: SQLite's own.
 
     Attributes:
         durable: position of the newest log entry that is committed.
@@ -46,11 +47,14 @@ class Store:
         StorageError: the file cannot be opened or is not ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, vfs: str = "") -> None:
         """See the class."""
+        name = f"{path.absolute().as_uri()}?vfs={vfs}" if vfs else str(path)
         try:
             # Not two threads at once: the daemon commits on another thread and waits for it.
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                name, isolation_level=None, check_same_thread=False, uri=bool(vfs)
+            )
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         try:
