@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from edge.burst import Burst, Outcome
-from edge.commands import Command, FromFeed, LackError
+from edge.commands import Command, FromFeed, LackError, StopSelling
 from edge.config import LogLimits
 from edge.engine import Engine
 from edge.intake import Message, read, sender_of
@@ -158,15 +158,18 @@ class Core:
 
     def has_work(self, elapsed_ms: int) -> bool:
         """Whether another turn is due, apart from what devices have sent."""
+        if self._ready_asks(elapsed_ms):
+            return True
         if self._resting_ms is not None and elapsed_ms < self._resting_ms:
             return False
+        state = self.engine.state
         return bool(
-            self._unlisted
+            self._must_stop
+            or self._unlisted
             or self.sync.inbox
             or self.sync.kept_contacts
-            or (self.engine.state.due and not self.engine.state.unfit)
+            or (state.due and not state.unfit and not state.rebuilding)
             or self._resend_all
-            or self._ready_asks(elapsed_ms)
         )
 
     def resend_all(self) -> None:
@@ -197,6 +200,10 @@ class Core:
         waited = [self._asking.pop(ask_id)[0] for ask_id in self._ready_asks(elapsed_ms)]
         # All of them: a burst that fails refuses every message that it has taken.
         burst.messages = [*waited, *messages]
+        if self._must_stop:
+            # Asked anew in each turn, so that a disk that fails does not make it forget.
+            self._decide(burst, StopSelling(self.sync.refused), now_ms)
+            log.error("store_unfit", reason=self.sync.refused)
         for message in waited:
             self._take_message(burst, message, now_ms, None)
         for message in messages:
@@ -243,6 +250,7 @@ class Core:
             assert wait_until_ms is not None
             self._asking[ask.id] = message, wait_until_ms
             self.sync.ask(ask)
+            burst.asked = True
         except StorageError:
             raise
         except PointsmanError as error:
@@ -253,9 +261,8 @@ class Core:
         return len(self._asking) < ASKS_MAX and self.sync.near(elapsed_ms)
 
     @property
-    def asking(self) -> bool:
-        """Whether payments wait for central to find units."""
-        return bool(self._asking)
+    def _must_stop(self) -> bool:
+        return bool(self.sync.refused) and not self.engine.state.unfit
 
     def _ready_asks(self, elapsed_ms: int) -> list[str]:
         """Asks that central has answered, with the units here; or that have waited enough."""
@@ -336,8 +343,6 @@ class Core:
         except PointsmanError as error:
             self._quarantine(topic, payload, error, now_ms)
         else:
-            if decision.unfit:
-                log.error("store_unfit", reason=decision.unfit)
             if decision.fault is not None:
                 cause = decision.fault.__cause__
                 log.error("feed_item_skipped", topic=topic, exc_info=cause)

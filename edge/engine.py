@@ -6,6 +6,7 @@ fails, `reload` goes back to what the disk says. Nothing may be sent before the 
 """
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -61,6 +62,11 @@ from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
 from shared.parts import CellUnits
 from shared.topics import edge_source
+
+_ANSWERED: Final = {
+    type_of(Payment): OrderAccepted.kind,
+    type_of(OrderCancelled): OrderCancelled.kind,
+}
 
 
 class Engine:
@@ -118,6 +124,8 @@ class Engine:
                     orders.retry(self.state, decision, order_id, now_ms)
                 case FollowUp(event, PickShort() | PickRejected() as told):
                     orders.follow(self.state, decision, event, told, now_ms)
+                case FollowUp(event, PickWithdrawn() | PickKept() as told):
+                    cancellations.settle(self.state, decision, event, told, now_ms)
         except BaseException:
             journal.position = position
             raise
@@ -127,7 +135,7 @@ class Engine:
     def due(self) -> RetryParked | None:
         """The next order to try again, if any."""
         order_id = next(iter(self.state.due), None)
-        if order_id is None or self.state.unfit:
+        if order_id is None or self.state.unfit or self.state.rebuilding:
             return None
         del self.state.due[order_id]
         return RetryParked(order_id)
@@ -173,6 +181,7 @@ class Engine:
                 self._reply(device, event.id, orders.quote(state, data, now_ms), now_ms)
             )
             return
+        state.require_whole()
         digest = hashlib.blake2b(
             event.type.encode() + msgspec.json.encode(data), digest_size=16
         ).digest()
@@ -217,16 +226,17 @@ class Engine:
                 place="$.id",
                 expected="a new id for a new event; the very same event to repeat one",
             )
-        if known.position is not None:
-            payload = self._records.log_entry(known.position)
-            if payload is None:
-                raise AnswerPrunedError(
-                    f"event {event.id!r} was answered long ago; the answer is no longer kept here",
-                    place="$.id",
-                    expected="nothing: it has had its effect, and central's ledger has the answer",
-                )
-            kind = OrderAccepted.kind if event.type == type_of(Payment) else OrderCancelled.kind
-            decision.sends.append(Send(device, kind, payload))
+        kind = _ANSWERED.get(event.type)
+        if kind is None:
+            return
+        payload = None if known.position is None else self._records.log_entry(known.position)
+        if payload is None:  # Pruned, or lost with the disk.
+            raise AnswerPrunedError(
+                f"event {event.id!r} was answered long ago; the answer is no longer kept here",
+                place="$.id",
+                expected="nothing: it has had its effect, and central's ledger has the answer",
+            )
+        decision.sends.append(Send(device, kind, payload))
 
     def _stock_report(
         self,

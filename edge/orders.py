@@ -155,25 +155,12 @@ def follow(
     failed = next((p for p in order.packages if p.task_id == told.task_id), None)
     if failed is None:
         return  # The order has let go of this task already: it was told before.
-    cancelling = dict(order.cancelling)
     missing = told.missing if isinstance(told, PickShort) else failed.lines
-    lost = {line.line: line.quantity for line in missing}
     released = [] if isinstance(told, PickShort) else cells_of(failed.node_id, failed.lines)
-    rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
-    packages = [rest if package is failed else package for package in order.packages]
     # What the customer no longer wants, and the other edge could still be asked to drop, is
     # not looked for elsewhere.
-    dropped = cancelling.get(told.task_id, {})
-    wanted = subtract(missing, dropped)
-    if dropped:
-        left = {n: dropped[n] - lost.get(n, 0) for n in dropped}
-        cancelling[told.task_id] = {n: units for n, units in left.items() if units > 0}
-    order = msgspec.structs.replace(
-        order,
-        packages=[package for package in packages if package.lines],
-        failed=sorted({*order.failed, failed.node_id}),
-        cancelling=cancelling,
-    )
+    wanted = subtract(missing, order.cancelling.get(told.task_id, {}))
+    order = lose(order, failed, missing)
     wants = [order.want(line.line, line.quantity) for line in wanted]
     answer = _route(state, order.question(wants), now_ms) if wants else Routed(None, [])
     waiting = _together(order.parked, answer.shortages)
@@ -194,6 +181,23 @@ def follow(
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
+
+
+def lose(order: Order, failed: Committed, missing: Iterable[PlannedLine]) -> Order:
+    """The order without what a node has failed of one of its packages."""
+    lost = {line.line: line.quantity for line in missing}
+    rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
+    packages = [rest if package is failed else package for package in order.packages]
+    cancelling = dict(order.cancelling)
+    if dropped := cancelling.get(failed.task_id):
+        left = {n: dropped[n] - lost.get(n, 0) for n in dropped}
+        cancelling[failed.task_id] = {n: units for n, units in left.items() if units > 0}
+    return msgspec.structs.replace(
+        order,
+        packages=[package for package in packages if package.lines],
+        failed=sorted({*order.failed, failed.node_id}),
+        cancelling=cancelling,
+    )
 
 
 def _together(parked: Iterable[Shortage], more: Iterable[Shortage]) -> list[Shortage]:

@@ -11,7 +11,7 @@ from edge.records import Arrival, Decision, Order, Records
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.envelope import decode_event
-from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
+from shared.errors import NoNetworkError, OverloadedError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
 from shared.parts import CellUnits, Shortage, StockLine
 
@@ -23,6 +23,7 @@ class State:
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
         unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
+        rebuilding: what this edge has lost is still to come down the feed.
         log_end_max: the log may not grow beyond this position, since central has not taken
             enough of it.
     """
@@ -39,6 +40,7 @@ class State:
         self.journal = Journal(edge_id, records.epochs(), position, hlc)
         self.feed = int(records.meta("feed", "0"))
         self.unfit = records.meta("unfit")
+        self.rebuilding = bool(records.meta("rebuilding"))
         self.log_end_max: int = sys.maxsize
         self.due: dict[str, None] = {}
         self._waiting: dict[str, set[str]] = {}  # SKU to orders
@@ -137,6 +139,15 @@ class State:
             CellUnits(node_id=node_id, sku=sku, quantity=n) for sku, n in found.items() if n > 0
         ]
 
+    def require_whole(self) -> None:
+        """Raise OverloadedError while this edge cannot know yet what it has handled before."""
+        if self.rebuilding:
+            raise OverloadedError(
+                "what this edge has lost is being put together again",
+                place="store",
+                expected="send it again later",
+            )
+
     @property
     def ready(self) -> bool:
         """Whether a network has arrived."""
@@ -190,6 +201,8 @@ class State:
         """Move the shares and remember the orders of a decision, once it is whole."""
         if decision.unfit is not None:
             self.unfit = decision.unfit
+        if decision.restored or decision.rebuilt:
+            self.rebuilding = not decision.rebuilt
         if decision.epochs is not None and self._stock is not None:
             self._stock.clear()
         if decision.restored:
@@ -208,6 +221,8 @@ class State:
         for order in decision.orders:
             self.index(order)
         self.due.update(dict.fromkeys(decision.due))
+        if decision.rebuilt:
+            self.due.update(dict.fromkeys(sorted(self._wants)))
         self.expect(decision.arrivals)
         if decision.feed is not None:
             self.feed = decision.feed

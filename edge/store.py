@@ -110,6 +110,8 @@ class Store:
         if decision.restored:
             for table in ("orders", "tasks", "arrivals"):
                 self._execute(f"delete from {table}")  # noqa: S608  # our own names
+        if decision.restored or decision.rebuilt:
+            self.set_meta("rebuilding", "" if decision.rebuilt else "1")
         if decision.unfit is not None:
             self.set_meta("unfit", decision.unfit)
         if decision.network is not None:

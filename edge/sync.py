@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from edge.commands import FeedItem, FromFeed, FromPeer, StopSelling
+from edge.commands import FeedItem, FromFeed, FromPeer
 from edge.records import Peer
 from edge.store import Store
 from shared.envelope import decode_data, decode_event, encode_batch, split_batch
@@ -73,7 +73,7 @@ INBOX_ITEMS_MAX: Final = 1_000
 
 log = structlog.get_logger()
 
-Item = FromFeed | FromPeer | StopSelling | PointsmanError
+Item = FromFeed | FromPeer | PointsmanError
 
 
 class Words(NamedTuple):
@@ -99,7 +99,7 @@ class Sync:
         boots: as above; shorter once central has confirmed this process.
         acked: central has the log through this position; as the store last knew it before
             central has said so.
-        refused: central takes nothing from this edge, and why.
+        refused: why this edge must not sell, if so: central takes nothing from it.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Sync:
         self._asks: deque[Ask] = deque()
         self._met = False
         self._sent = 0
+        self._said = 0
         self._greet = False
         self._progress_ms = 0
         self._contacts_ms: int | None = None
@@ -141,8 +142,9 @@ class Sync:
         self._greet = True
 
     def disconnected(self) -> None:
-        """The line is gone."""
+        """The line is gone. Payments do not wait so long for it to come back."""
         self._met = False
+        self._asks.clear()
 
     def greet(self) -> None:
         """Say hello soon: the feed moved on, or has a gap."""
@@ -230,7 +232,7 @@ class Sync:
         if position is None:
             return
         if not self._met:
-            self._met, self._sent = True, position
+            self._met, self._sent, self._said = True, position, position
         if position > self.acked:
             self._progress_ms = elapsed_ms
         self.acked = max(position, self.acked)
@@ -254,9 +256,7 @@ class Sync:
 
     def _stop(self, reason: str) -> None:
         self._met = False
-        if reason != self.refused:
-            self.refused = reason
-            self._deliver("", b"", StopSelling(reason))
+        self.refused = reason
 
     # What goes up.
 
@@ -283,7 +283,10 @@ class Sync:
     def said(self, words: list[Words], elapsed_ms: int) -> None:
         """The broker has what `next_words` gave: from now on central may answer."""
         if any(topic == up(self._edge_id, LOG) for topic, _ in words):
-            self._progress_ms = elapsed_ms
+            if self._said <= self.acked:
+                # Patience begins with the first batch under way: later ones do not lengthen it.
+                self._progress_ms = elapsed_ms
+            self._said = self._sent
 
     def _hello(self) -> Hello:
         epoch, before = self._epochs[-1]
@@ -299,12 +302,13 @@ class Sync:
         self._sent = max(self._sent, self.acked)
         if self._sent > self.acked and elapsed_ms - self._progress_ms > SILENCE_MS:
             log.info("going_back", sent=self._sent, acked=self.acked)
-            self._sent = self.acked
-        if self._sent - self.acked >= WINDOW_EVENTS:
+            self._sent = self._said = self.acked
+        room = WINDOW_EVENTS - (self._sent - self.acked)
+        if room <= 0:
             return []
         batch: list[bytes] = []
         size, sent = 1, self._sent
-        for position, event in self._store.log_after(self._sent, BATCH_EVENTS_MAX):
+        for position, event in self._store.log_after(self._sent, min(room, BATCH_EVENTS_MAX)):
             size += len(event) + 1
             if batch and size > SEND_BYTES_MAX:
                 break
