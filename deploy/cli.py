@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.plain import plain
-from shared.errors import PointsmanError, StaleStoreError
+from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
 from shared.settings import Broker
 
@@ -30,9 +30,6 @@ app.add_typer(central, name="central")
 central.add_typer(network, name="network")
 app.add_typer(schema, name="schema")
 app.add_typer(pos, name="pos")
-
-STALE_STATUS = 3
-"""Exit status of an edge whose store must not sell; deploy/systemd does not restart it."""
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -51,7 +48,7 @@ def fail(error: PointsmanError) -> NoReturn:
     console.print(f"[bold red]{error.code}[/] at", plain(f"{error.place}: {error.detail}"))
     if error.expected:
         console.print(plain(f"expected: {error.expected}"))
-    raise typer.Exit(STALE_STATUS if isinstance(error, StaleStoreError) else 1)
+    raise typer.Exit(1)
 
 
 def taught(call: Callable[[P], R], value: P) -> R:

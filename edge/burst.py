@@ -16,12 +16,14 @@ class Burst:
         decisions: what was decided, in order.
         refused: messages with the reason why they were refused.
         greet: central should hear how far the feed is applied.
+        asked: a payment waits for units that central may have.
     """
 
     messages: list[Message] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     refused: list[tuple[Message, PointsmanError]] = field(default_factory=list)
     greet: bool = False
+    asked: bool = False
 
     def fail(self, error: StorageError) -> None:
         """Nothing of it became durable, so nothing of it was decided: all is refused."""

@@ -11,7 +11,7 @@ from edge import orders
 from edge.journal import Cause
 from edge.records import Committed, Decision, Order, Send, Task
 from edge.state import State
-from edge.tasks import subtract
+from edge.tasks import among, subtract
 from shared.envelope import Event, encode_event
 from shared.errors import InvalidDataError
 from shared.events import OrderAccepted, OrderCancelled, PickKept, PickWithdrawn
@@ -35,7 +35,7 @@ def cancel(
     """
     order = orders.find(state, asked.order_id, "$.data.order_id")
     carried = order.payment.fulfilment.kind == "carry_out"
-    left = _held(order)
+    left = held(order)
     if asked.lines:
         left = _named(order, asked.lines, left)
     unparked: list[PlannedLine] = []
@@ -54,7 +54,7 @@ def cancel(
     cancelling = dict(order.cancelling)
     for package in order.packages:
         task = state.records.task(package.task_id)
-        gone = _among(package.lines, left)
+        gone = among(package.lines, left)
         afar = state.home_of(package.node_id) != state.edge_id and not carried
         if not gone or (package.task_id in cancelling if afar else not _issued(task)):
             kept.append(package)
@@ -127,7 +127,10 @@ def settle(
             order = msgspec.structs.replace(order, cancelling=cancelling)
             decision.orders.append(order)
         return
-    gone = _among(package.lines, wanted)
+    gone = among(package.lines, wanted)
+    if not gone and isinstance(told, PickKept):
+        decision.orders.append(msgspec.structs.replace(order, cancelling=cancelling))
+        return  # The node has failed what was to be dropped: it was told then.
     kept = [p for p in order.packages if p is not package]
     renewed: list[Committed] = []
     if isinstance(told, PickKept):
@@ -192,24 +195,21 @@ def _issued(task: Task | None) -> bool:
     return task is not None and task.state == "issued"
 
 
-def _among(lines: Sequence[PlannedLine], wanted: dict[int, int]) -> list[PlannedLine]:
-    """Of these lines, as many units as are wanted of each."""
-    return [
-        PlannedLine(line=x.line, sku=x.sku, quantity=units)
-        for x in lines
-        if (units := min(wanted.get(x.line, 0), x.quantity))
-    ]
+def held(order: Order) -> dict[int, int]:
+    """Units of each line that the order still holds: waiting, or in a package.
 
-
-def _held(order: Order) -> dict[int, int]:
-    """Units of each line that the order still holds: waiting, or in a package."""
-    held: dict[int, int] = {}
+    Not those that another edge is already asked to drop: its answer says what becomes of them.
+    """
+    found: dict[int, int] = {}
     for line, units in (
         *((x.line, x.quantity) for x in order.parked),
         *((x.line, x.quantity) for package in order.packages for x in package.lines),
     ):
-        held[line] = held.get(line, 0) + units
-    return held
+        found[line] = found.get(line, 0) + units
+    for dropped in order.cancelling.values():
+        for line, units in dropped.items():
+            found[line] -= units
+    return found
 
 
 def _named(order: Order, lines: Sequence[PlannedLine], held: dict[int, int]) -> dict[int, int]:

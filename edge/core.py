@@ -158,16 +158,18 @@ class Core:
 
     def has_work(self, elapsed_ms: int) -> bool:
         """Whether another turn is due, apart from what devices have sent."""
+        if self._ready_asks(elapsed_ms):
+            return True
         if self._resting_ms is not None and elapsed_ms < self._resting_ms:
             return False
+        state = self.engine.state
         return bool(
             self._must_stop
             or self._unlisted
             or self.sync.inbox
             or self.sync.kept_contacts
-            or (self.engine.state.due and not self.engine.state.idle)
+            or (state.due and not state.idle)
             or self._resend_all
-            or self._ready_asks(elapsed_ms)
         )
 
     def resend_all(self) -> None:
@@ -195,12 +197,13 @@ class Core:
 
     def _fill(self, burst: Burst, messages: list[Message], now_ms: int, elapsed_ms: int) -> None:
         self.engine.state.log_end_max = self.sync.acked + self._limits.outbox_rows_max
-        if self._must_stop:
-            log.error("store_unfit", reason=self.sync.refused)
-            self._decide(burst, StopSelling(self.sync.refused), now_ms)
         waited = [self._asking.pop(ask_id)[0] for ask_id in self._ready_asks(elapsed_ms)]
         # All of them: a burst that fails refuses every message that it has taken.
         burst.messages = [*waited, *messages]
+        if self._must_stop:
+            # Asked anew in each turn, so that a disk that fails does not make it forget.
+            self._decide(burst, StopSelling(self.sync.refused), now_ms)
+            log.error("store_unfit", reason=self.sync.refused)
         for message in waited:
             self._take_message(burst, message, now_ms, None)
         for message in messages:
@@ -247,23 +250,19 @@ class Core:
             assert wait_until_ms is not None
             self._asking[ask.id] = message, wait_until_ms
             self.sync.ask(ask)
+            burst.asked = True
         except StorageError:
             raise
         except PointsmanError as error:
             burst.refused.append((message, error))
             self._quarantine(message.topic, message.payload, error, now_ms)
 
-    @property
-    def _must_stop(self) -> bool:
-        return bool(self.sync.refused) and not self.engine.state.unfit
-
     def _may_ask(self, elapsed_ms: int) -> bool:
         return len(self._asking) < ASKS_MAX and self.sync.near(elapsed_ms)
 
     @property
-    def asking(self) -> bool:
-        """Whether payments wait for central to find units."""
-        return bool(self._asking)
+    def _must_stop(self) -> bool:
+        return bool(self.sync.refused) and not self.engine.state.unfit
 
     def _ready_asks(self, elapsed_ms: int) -> list[str]:
         """Asks that central has answered, with the units here; or that have waited enough."""

@@ -95,14 +95,18 @@ class Daemon:
         known = msgspec.json.decode(store.meta("boots", "[]"), type=list[str])
         boots = [*known[:1], *known[1:][-(BOOTS_MAX - 2) :], secrets.token_hex(8)]
         store.set_meta("boots", msgspec.json.encode(boots).decode())
-        reason = unfit(read_generation(self._generation_file), self._generation())
+        kept, found = read_generation(self._generation_file), self._generation()
+        reason = unfit(kept, found)
         if reason and not store.meta("unfit"):
             store.set_meta("unfit", reason)
         store.commit()
         if store.meta("unfit"):
             log.error("store_unfit", reason=store.meta("unfit"), expected=UNFIT_EXPECTED)
+            if kept is None:  # A mark that only a store of a later epoch passes.
+                found = Generation(inode=0, position=0, feed=0, epoch=found.epoch)
+                write_generation(self._generation_file, found)
         else:
-            write_generation(self._generation_file, self._generation())
+            write_generation(self._generation_file, found)
         return boots
 
     def _generation(self) -> Generation:
@@ -110,6 +114,7 @@ class Daemon:
             inode=inode_of(self._path),
             position=self._store.durable,
             feed=int(self._store.meta("feed", "0")),
+            epoch=self._store.epochs()[-1][0],
         )
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:

@@ -144,12 +144,10 @@ class Dispatcher:
 
     def _commit_burst(self, now_ms: int) -> None:
         messages = self.gateway.take(self.gateway.intake, BURST_MESSAGES_MAX)
-        asking = self._core.asking
         burst = self._core.decide(messages, now_ms, elapsed_ms())
-        if self._core.asking:
+        if burst.asked:
+            self._loop.call_later(ASK_MS_MAX / 1000, self.schedule)
             self.uplink.wake()
-            if not asking:
-                self._loop.call_later(ASK_MS_MAX / 1000, self._look_again)
         if not self._core.store.dirty:
             self._settle(burst)
             return
@@ -158,12 +156,6 @@ class Dispatcher:
         self._committed.clear()
         commit = self._loop.run_in_executor(self._disk, self._core.store.commit)
         commit.add_done_callback(lambda done: self._after_commit(burst, done))
-
-    def _look_again(self) -> None:
-        """Payments that wait for units have waited enough, or others have begun to wait."""
-        self.schedule()
-        if self._core.asking:
-            self._loop.call_later(ASK_MS_MAX / 1000, self._look_again)
 
     def _after_commit(self, burst: Burst, commit: asyncio.Future[None]) -> None:
         self._core.committing = False

@@ -6,10 +6,11 @@ fails, `reload` goes back to what the disk says. Nothing may be sent before the 
 """
 
 import hashlib
+from typing import Final
 
 import msgspec
 
-from edge import cancellations, counts, orders, rebuild, tasks
+from edge import cancellations, counts, orders, rebuild, shares, tasks
 from edge.commands import (
     Command,
     FeedItem,
@@ -20,8 +21,7 @@ from edge.commands import (
     RetryParked,
     StopSelling,
 )
-from edge.journal import Cause
-from edge.records import Answer, Arrival, Decision, Order, Records, Send
+from edge.records import Answer, Arrival, Decision, Records, Send
 from edge.state import State
 from shared.clock import to_datetime, to_ms
 from shared.envelope import Event, encode_event, make_event
@@ -40,7 +40,6 @@ from shared.errors import (
 from shared.events import (
     CapacityAnnounced,
     Data,
-    EpochBegan,
     InputRejected,
     OrderAccepted,
     OrderCancelled,
@@ -52,7 +51,6 @@ from shared.events import (
     PickShort,
     PickWithdrawn,
     RouteRequested,
-    ShareReturned,
     StockCounted,
     StockMoved,
     StockReceived,
@@ -60,8 +58,12 @@ from shared.events import (
 )
 from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
-from shared.parts import CellUnits
 from shared.topics import edge_source
+
+_ANSWERED: Final = {
+    type_of(Payment): OrderAccepted.kind,
+    type_of(OrderCancelled): OrderCancelled.kind,
+}
 
 
 class Engine:
@@ -121,6 +123,8 @@ class Engine:
                     orders.retry(self.state, decision, order_id, now_ms)
                 case FollowUp(event, PickShort() | PickRejected() as told):
                     orders.follow(self.state, decision, event, told, now_ms)
+                case FollowUp(event, PickWithdrawn() | PickKept() as told):
+                    cancellations.settle(self.state, decision, event, told, now_ms)
         except BaseException:
             journal.position = position
             raise
@@ -176,6 +180,7 @@ class Engine:
                 self._reply(device, event.id, orders.quote(state, data, now_ms), now_ms)
             )
             return
+        state.require_whole()
         digest = hashlib.blake2b(
             event.type.encode() + msgspec.json.encode(data), digest_size=16
         ).digest()
@@ -220,16 +225,17 @@ class Engine:
                 place="$.id",
                 expected="a new id for a new event; the very same event to repeat one",
             )
-        if known.position is not None:
-            payload = self._records.log_entry(known.position)
-            if payload is None:
-                raise AnswerPrunedError(
-                    f"event {event.id!r} was answered long ago; the answer is no longer kept here",
-                    place="$.id",
-                    expected="nothing: it has had its effect, and central's ledger has the answer",
-                )
-            kind = OrderAccepted.kind if event.type == type_of(Payment) else OrderCancelled.kind
-            decision.sends.append(Send(device, kind, payload))
+        kind = _ANSWERED.get(event.type)
+        if kind is None:
+            return
+        payload = None if known.position is None else self._records.log_entry(known.position)
+        if payload is None:  # Pruned, or lost with the disk.
+            raise AnswerPrunedError(
+                f"event {event.id!r} was answered long ago; the answer is no longer kept here",
+                place="$.id",
+                expected="nothing: it has had its effect, and central's ledger has the answer",
+            )
+        decision.sends.append(Send(device, kind, payload))
 
     def _stock_report(
         self,
@@ -305,15 +311,15 @@ class Engine:
             case Network():
                 decision.network = item
             case Recall(cells=cells):
-                self._return(decision, number, cells, now_ms)
+                shares.give_back(state, decision, number, cells, now_ms)
             case Rejoin():
-                self._rejoin(decision, item, now_ms)
+                shares.rejoin(state, decision, item, now_ms)
             case list():
                 rebuild.follow(state, decision, item)
             case Grant(cells=cells):
                 decision.given += cells
                 decision.granted = True
-                decision.orders += _forgiven(state, cells)
+                decision.orders += shares.forgiven(state, cells)
             case (event, PickRequested() as request):
                 tasks.take_from_afar(state, decision, event, request)
             case (event, PickShort() | PickRejected() as told):
@@ -331,46 +337,11 @@ class Engine:
             case (event, _):
                 raise _unknown(event.type, "an event that central forwards")
 
-    def _return(self, decision: Decision, number: int, cells: list[CellUnits], now_ms: int) -> None:
-        """Give back what the shares still hold of what central wants."""
-        if self.state.ready:
-            decision.taken += self.state.held(cells)
-        returned = ShareReturned(cells=decision.taken, recall=number)
-        cause = f"recall.{number}"
-        self.state.journal.decide(decision, returned, now_ms, cause=Cause(cause), order_id=cause)
-
-    def _rejoin(self, decision: Decision, item: Rejoin, now_ms: int) -> None:
-        """Begin a new epoch: no share of the old one counts, and no other is sold from."""
-        journal = self.state.journal
-        ended = journal.epoch, journal.sequence
-        journal.enter(item.epoch)
-        decision.epochs = journal.epochs
-        decision.restored = decision.rebuilding = item.restored
-        decision.unfit = ""
-        began = EpochBegan(epoch=item.epoch, previous_epoch=ended[0], previous_sequence=ended[1])
-        cause = f"rejoin.{item.epoch}"
-        journal.decide(decision, began, now_ms, cause=Cause(cause), order_id=cause)
-
 
 def _arrivals(moved: StockMoved) -> list[Arrival]:
     if moved.expected_at is None:
         return []
     return [Arrival(line.sku, to_ms(moved.expected_at)) for line in moved.lines]
-
-
-def _forgiven(state: State, cells: list[CellUnits]) -> list[Order]:
-    """Waiting orders for which a node that failed them counts again: it has new units."""
-    nodes: dict[str, set[str]] = {}
-    for cell in cells:
-        for order_id in state.waiting(cell.sku):
-            nodes.setdefault(order_id, set()).add(cell.node_id)
-    found = []
-    for order_id, granted in nodes.items():
-        order = state.records.order(order_id)
-        if order is not None and not granted.isdisjoint(order.failed):
-            failed = [node_id for node_id in order.failed if node_id not in granted]
-            found.append(msgspec.structs.replace(order, failed=failed))
-    return found
 
 
 def _fault(error: Exception) -> PointsmanError:

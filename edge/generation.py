@@ -23,11 +23,13 @@ class Generation(Struct, frozen=True, kw_only=True):
         inode: identity of the database file on its disk.
         position: end of its log.
         feed: newest feed item that it has applied.
+        epoch: the one that it is in.
     """
 
     inode: int
     position: int
     feed: int
+    epoch: int = 1
 
 
 def unfit(kept: Generation | None, found: Generation) -> str:
@@ -40,6 +42,8 @@ def unfit(kept: Generation | None, found: Generation) -> str:
     if kept is None:
         # A new store has nothing to be remembered; any other must have left its mark.
         return "" if found.position == found.feed == 0 else "its generation file is missing"
+    if found.epoch > kept.epoch:
+        return ""  # It has rejoined, and was ended before that left its mark.
     if found.position < kept.position or found.feed < kept.feed:
         return (
             f"its log ends at {found.position} and its feed at {found.feed}; they had come to "

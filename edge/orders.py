@@ -16,7 +16,7 @@ from edge.records import Committed, Decision, Order, Peer, Send
 from edge.routing.question import Question, Routed, Want
 from edge.routing.router import route
 from edge.state import State
-from edge.tasks import subtract, take
+from edge.tasks import among, subtract, take
 from shared.clock import to_ms
 from shared.envelope import Event, encode_event
 from shared.errors import UnknownOrderError
@@ -155,51 +155,66 @@ def follow(
     failed = next((p for p in order.packages if p.task_id == told.task_id), None)
     if failed is None:
         return  # The order has let go of this task already: it was told before.
-    cancelling = dict(order.cancelling)
     missing = told.missing if isinstance(told, PickShort) else failed.lines
-    lost = {line.line: line.quantity for line in missing}
     released = [] if isinstance(told, PickShort) else cells_of(failed.node_id, failed.lines)
-    rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
-    if not rest.lines:
+    if not subtract(failed.lines, {x.line: x.quantity for x in missing}):
         released = released + failed.slot_cells()
     decision.failures += [
         state.failures.after(failed.node_id, sku, now_ms)
         for sku in sorted({x.sku for x in missing})
     ]
-    packages = [rest if package is failed else package for package in order.packages]
-    # What the customer no longer wants, and the other edge could still be asked to drop, is
-    # not looked for elsewhere.
-    dropped = cancelling.get(told.task_id, {})
-    wanted = subtract(missing, dropped)
+    decision.given += released
+    # What the customer no longer wants, and the other edge was asked to drop, is not looked
+    # for elsewhere.
+    dropped = among(missing, order.cancelling.get(told.task_id, {}))
+    wanted = subtract(missing, {x.line: x.quantity for x in dropped})
+    order = lose(order, failed, missing)
+    cause = Cause.of(event)
     if dropped:
-        left = {n: dropped[n] - lost.get(n, 0) for n in dropped}
-        cancelling[told.task_id] = {n: units for n, units in left.items() if units > 0}
-    order = msgspec.structs.replace(
-        order,
-        packages=[package for package in packages if package.lines],
-        failed=sorted({*order.failed, failed.node_id}),
-        cancelling=cancelling,
-    )
+        gone = OrderCancelled(
+            order_id=order.order_id,
+            unparked=dropped,
+            released=released,
+            parked=order.parked,
+            nothing_left=not (wanted or order.packages or order.parked),
+        )
+        cause = Cause.of(tell(state, decision, order, gone, cause, now_ms))
+        released = []
+        if not wanted:
+            decision.orders.append(order)
+            return
     wants = [order.want(line.line, line.quantity) for line in wanted]
-    answer = _route(state, order.question(wants), now_ms) if wants else Routed(None, [])
+    answer = _route(state, order.question(wants), now_ms)
     waiting = _together(order.parked, answer.shortages)
     order = msgspec.structs.replace(order, parked=waiting)
-    decision.given += released
-    outcome: OrderParked | OrderCancelled | RoutePlanned
-    if answer.plan is None and not waiting:  # All of it was to be cancelled.
-        outcome = OrderCancelled(
-            order_id=order.order_id, released=released, nothing_left=not order.packages
-        )
-    elif answer.plan is None:
+    outcome: OrderParked | RoutePlanned
+    if answer.plan is None:
         outcome = OrderParked(order_id=order.order_id, parked=waiting, released=released)
     else:
         outcome = RoutePlanned(
             order_id=order.order_id, plan=answer.plan, parked=waiting, released=released
         )
-    logged = tell(state, decision, order, outcome, Cause.of(event), now_ms)
+    logged = tell(state, decision, order, outcome, cause, now_ms)
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
+
+
+def lose(order: Order, failed: Committed, missing: Iterable[PlannedLine]) -> Order:
+    """The order without what a node has failed of one of its packages."""
+    lost = {line.line: line.quantity for line in missing}
+    rest = msgspec.structs.replace(failed, lines=subtract(failed.lines, lost))
+    packages = [rest if package is failed else package for package in order.packages]
+    cancelling = dict(order.cancelling)
+    if dropped := cancelling.get(failed.task_id):
+        left = {n: dropped[n] - lost.get(n, 0) for n in dropped}
+        cancelling[failed.task_id] = {n: units for n, units in left.items() if units > 0}
+    return msgspec.structs.replace(
+        order,
+        packages=[package for package in packages if package.lines],
+        failed=sorted({*order.failed, failed.node_id}),
+        cancelling=cancelling,
+    )
 
 
 def _together(parked: Iterable[Shortage], more: Iterable[Shortage]) -> list[Shortage]:

@@ -5,13 +5,17 @@ nodes, in the order in which the ledger has them; an empty part ends it. Shares 
 a new epoch begins with those that are granted from then on.
 """
 
+from typing import Final
+
 import msgspec
 
+from edge import orders
+from edge.cancellations import held
 from edge.commands import FollowUp
 from edge.network import COUNTER
 from edge.records import Answer, Committed, Decision, Order, Task
 from edge.state import State
-from edge.tasks import subtract
+from edge.tasks import among, subtract
 from shared.envelope import Event, decode_data, encode_event
 from shared.events import (
     Data,
@@ -19,17 +23,21 @@ from shared.events import (
     OrderCancelled,
     OrderParked,
     PackageShipped,
+    PickKept,
     PickRejected,
     PickReport,
     PickRequested,
     PickShort,
+    PickWithdrawn,
     RoutePlanned,
 )
-from shared.parts import PlannedLine
 from shared.tasks import after
 from shared.topics import device_source, edge_source
 
-UNKNOWN_DIGEST = b""
+_FOLLOWED: Final = PickShort | PickRejected | PickWithdrawn | PickKept
+"""Reports that the order's own edge has to follow."""
+
+UNKNOWN_DIGEST: Final = b""
 """The ledger lacks the contact that the digest of a payment covers."""
 
 
@@ -37,9 +45,7 @@ def follow(state: State, decision: Decision, part: list[tuple[Event, Data]]) -> 
     """Take a part of the past into the records; the empty part is the last one."""
     past = _Past(state)
     if not part:
-        decision.rebuilding = False
-        # What they wait for may have been granted before they were known.
-        decision.due += [order.order_id for order in state.records.parked_orders()]
+        decision.rebuilt = True
         for order in state.records.untold_orders():
             decision.after += [FollowUp(event, decode_data(event)) for event in order.untold]
             decision.orders.append(msgspec.structs.replace(order, untold=[]))
@@ -111,34 +117,40 @@ class _Past:
     def _told(self, order_id: str, event: Event) -> None:
         """The order has followed the report that caused this event."""
         order = self._order(order_id)
-        if order is None:
+        cause = (
+            next((x for x in order.untold if x.id == event.causationid), None) if order else None
+        )
+        if order is None or cause is None:
             return
-        for cause in order.untold:
-            if cause.id == event.causationid:
-                told = decode_data(cause)
-                assert isinstance(told, PickShort | PickRejected)
-                packages = [_without(package, told) for package in order.packages]
-                failed = told.node_id
-                self._change(
-                    order_id,
-                    packages=[package for package in packages if package.lines],
-                    failed=sorted({*order.failed, *([failed] if failed else [])}),
-                    untold=[x for x in order.untold if x is not cause],
-                )
+        order = msgspec.structs.replace(order, untold=[x for x in order.untold if x is not cause])
+        told = decode_data(cause)
+        assert isinstance(told, PickReport)
+        package = next((p for p in order.packages if p.task_id == told.task_id), None)
+        if isinstance(told, PickWithdrawn | PickKept):
+            cancelling = {k: v for k, v in order.cancelling.items() if k != told.task_id}
+            order = msgspec.structs.replace(order, cancelling=cancelling)
+        elif package is not None:
+            missing = told.missing if isinstance(told, PickShort) else package.lines
+            order = orders.lose(order, package, missing)
+        self.orders[order_id] = order
 
     def _cancelled(self, data: OrderCancelled) -> None:
         order = self._order(data.order_id)
         if order is None:
             return
-        wanted = {line.line: line.quantity for line in data.lines}
+        # As in `edge.cancellations.cancel`: first what waits, then package by package.
+        left = {line.line: line.quantity for line in data.lines} or held(order)
+        for line in data.unparked:
+            left[line.line] = left.get(line.line, 0) - line.quantity
         cancelling = {k: v for k, v in order.cancelling.items() if k not in data.withdrawn}
-        for asked in data.asked:
-            for package in order.packages:
-                if package.task_id == asked.task_id:
-                    cancelling[asked.task_id] = {
-                        x.line: min(x.quantity, wanted.get(x.line, 0) if wanted else x.quantity)
-                        for x in package.lines
-                    }
+        asked = {task.task_id for task in data.asked}
+        for package in order.packages:
+            if package.task_id in asked or package.task_id in data.withdrawn:
+                gone = among(package.lines, left)
+                for line in gone:
+                    left[line.line] -= line.quantity
+                if package.task_id in asked:
+                    cancelling[package.task_id] = {line.line: line.quantity for line in gone}
         self._change(
             data.order_id,
             packages=[p for p in order.packages if p.task_id not in data.withdrawn],
@@ -211,15 +223,5 @@ class _Past:
                 )
         order = self._order(event.correlationid or "")
         mine = data.home_edge_id == self._state.edge_id
-        if mine and isinstance(data, PickShort | PickRejected) and order is not None:
+        if mine and order is not None and isinstance(data, _FOLLOWED):
             self._change(order.order_id, untold=[*order.untold, event])
-
-
-def _without(package: Committed, told: PickShort | PickRejected) -> Committed:
-    """A package after its node has failed some of it, or all."""
-    if package.task_id != told.task_id:
-        return package
-    lines: list[PlannedLine] = []
-    if isinstance(told, PickShort):
-        lines = subtract(package.lines, {x.line: x.quantity for x in told.missing})
-    return msgspec.structs.replace(package, lines=lines)

@@ -223,10 +223,10 @@ class Decision:
     """Set when a new epoch begins: every share is gone before `given` is added."""
     restored: bool = False
     """Orders, tasks and arrivals are gone before those of this decision are added."""
+    rebuilt: bool = False
+    """What followed after `restored` is whole."""
     unfit: str | None = None
     """Set: why the store must not sell; empty: it may again."""
-    rebuilding: bool | None = None
-    """Set: whether more of the past is to come."""
     feed: int | None = None
     granted: bool = False
     due: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from edge.records import Arrival, Decision, Order, Records
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.envelope import decode_event
-from shared.errors import NoNetworkError, UnknownNodeError, UnknownSkuError
+from shared.errors import NoNetworkError, OverloadedError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
 from shared.parts import CellUnits, Shortage, StockLine, is_slot
 
@@ -29,7 +29,7 @@ class State:
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
         unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
-        rebuilding: its past is on its way from the ledger.
+        rebuilding: what this edge has lost is still to come down the feed.
         log_end_max: the log may not grow beyond this position, since central has not taken
             enough of it.
     """
@@ -147,6 +147,15 @@ class State:
             CellUnits(node_id=node_id, sku=sku, quantity=n) for sku, n in found.items() if n > 0
         ]
 
+    def require_whole(self) -> None:
+        """Raise OverloadedError while this edge cannot know yet what it has handled before."""
+        if self.rebuilding:
+            raise OverloadedError(
+                "what this edge has lost is being put together again",
+                place="store",
+                expected="send it again later",
+            )
+
     @property
     def idle(self) -> bool:
         """Whether nothing may be decided now."""
@@ -214,8 +223,8 @@ class State:
         """Move the shares and remember the orders of a decision, once it is whole."""
         if decision.unfit is not None:
             self.unfit = decision.unfit
-        if decision.rebuilding is not None:
-            self.rebuilding = decision.rebuilding
+        if decision.restored or decision.rebuilt:
+            self.rebuilding = not decision.rebuilt
         if decision.epochs is not None:
             self.slots.clear()
             if self._stock is not None:
@@ -241,6 +250,8 @@ class State:
         for order in decision.orders:
             self.index(order)
         self.due.update(dict.fromkeys(decision.due))
+        if decision.rebuilt:
+            self.due.update(dict.fromkeys(sorted(self._wants)))
         self.expect(decision.arrivals)
         if decision.feed is not None:
             self.feed = decision.feed

@@ -6,20 +6,18 @@ survives a power cut.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlite_utils import Database
 
+from edge.database import Database
 from edge.failures import Failure
-from edge.migrations import migrations
 from edge.quarantine import excerpt, masked
 from edge.records import Answer, Arrival, Decision, Order, Task
 from shared.clock import to_ms
-from shared.errors import PointsmanError, StorageError
+from shared.errors import PointsmanError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
 from shared.network import Network
@@ -33,7 +31,7 @@ _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
 
 
-class Store:
+class Store(Database):
     """Records of one edge.
 
     Args:
@@ -49,35 +47,10 @@ class Store:
 
     def __init__(self, path: Path, *, vfs: str = "") -> None:
         """See the class."""
-        name = f"{path.absolute().as_uri()}?vfs={vfs}" if vfs else str(path)
-        try:
-            # Not two threads at once: the daemon commits on another thread and waits for it.
-            self._connection = sqlite3.connect(
-                name, isolation_level=None, check_same_thread=False, uri=bool(vfs)
-            )
-        except sqlite3.Error as error:
-            raise _unusable(path, error) from error
-        try:
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = full")
-            migrations.apply(Database(self._connection))
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise _unusable(path, error) from error
-        self._open = False
+        super().__init__(path, vfs)
         self.durable = self._newest = self.last_position()
 
-    def close(self) -> None:
-        """Close the file; what is not committed is gone."""
-        self._connection.close()
-
     # The transaction.
-
-    def begin(self) -> None:
-        """Open the burst's transaction, unless it is open."""
-        if not self._open:
-            self._execute("begin immediate")
-            self._open = True
 
     def commit(self) -> None:
         """Make the burst durable; nothing to do if nothing was written.
@@ -89,11 +62,6 @@ class Store:
             self._execute("commit")
             self._open = False
             self.durable = self._newest
-
-    @property
-    def dirty(self) -> bool:
-        """Whether anything was written that is not committed."""
-        return self._open
 
     def rollback(self) -> None:
         """Undo the burst."""
@@ -117,10 +85,10 @@ class Store:
         if decision.restored:
             for table in ("orders", "tasks", "arrivals"):
                 self._execute(f"delete from {table}")  # noqa: S608  # our own names
+        if decision.restored or decision.rebuilt:
+            self.set_meta("rebuilding", "" if decision.rebuilt else "1")
         if decision.unfit is not None:
             self.set_meta("unfit", decision.unfit)
-        if decision.rebuilding is not None:
-            self.set_meta("rebuilding", "1" if decision.rebuilding else "")
         if decision.network is not None:
             self._many(
                 "insert or replace into networks values (?, ?)",
@@ -358,45 +326,9 @@ class Store:
             QUARANTINE_ROWS_MAX,
         )
 
-    def _execute(self, sql: str, *values: object) -> None:
-        try:
-            self._connection.execute(sql, values)
-        except sqlite3.Error as error:
-            raise _storage_error(error) from error
-
-    def _many(self, sql: str, rows: list[Any]) -> None:
-        if not rows:
-            return
-        self.begin()
-        try:
-            self._connection.executemany(sql, rows)
-        except sqlite3.Error as error:
-            raise _storage_error(error) from error
-
-    def _row(self, sql: str, *values: object) -> Any:
-        return next(iter(self._rows(sql, *values)), None)
-
-    def _rows(self, sql: str, *values: object) -> list[Any]:
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise _storage_error(error) from error
-
 
 def _task(task_id: str, state: Any, event: bytes, body: str) -> Task:
     event_id, request, lines = _task_decoder.decode(body)
     return Task(
         task_id=task_id, state=state, request=request, event_id=event_id, event=event, lines=lines
-    )
-
-
-def _unusable(path: Path, error: sqlite3.Error) -> StorageError:
-    return StorageError(
-        f"{path}: {error}", place=str(path), expected="a writable SQLite file of this edge"
-    )
-
-
-def _storage_error(error: sqlite3.Error) -> StorageError:
-    return StorageError(
-        str(error), place="store", expected="space and a working disk; send the event again then"
     )

@@ -129,6 +129,7 @@ class Sync:
         self._asks: deque[Ask] = deque()
         self._met = False
         self._sent = 0
+        self._said = 0
         self._greet = False
         self._progress_ms = 0
         self._contacts_ms: int | None = None
@@ -143,8 +144,9 @@ class Sync:
         self._greet = True
 
     def disconnected(self) -> None:
-        """The line is gone."""
+        """The line is gone. Payments do not wait so long for it to come back."""
         self._met = False
+        self._asks.clear()
 
     def greet(self) -> None:
         """Say hello soon: the feed moved on, or has a gap."""
@@ -233,7 +235,7 @@ class Sync:
         if position is None:
             return
         if not self._met:
-            self._met, self._sent = True, position
+            self._met, self._sent, self._said = True, position, position
         if position > self.acked:
             self._progress_ms = elapsed_ms
         self.acked = max(position, self.acked)
@@ -284,7 +286,10 @@ class Sync:
     def said(self, words: list[Words], elapsed_ms: int) -> None:
         """The broker has what `next_words` gave: from now on central may answer."""
         if any(topic == up(self._edge_id, LOG) for topic, _ in words):
-            self._progress_ms = elapsed_ms
+            if self._said <= self.acked:
+                # Patience begins with the first batch under way: later ones do not lengthen it.
+                self._progress_ms = elapsed_ms
+            self._said = self._sent
 
     def _hello(self) -> Hello:
         epoch, before = self._epochs[-1]
@@ -300,12 +305,13 @@ class Sync:
         self._sent = max(self._sent, self.acked)
         if self._sent > self.acked and elapsed_ms - self._progress_ms > SILENCE_MS:
             log.info("going_back", sent=self._sent, acked=self.acked)
-            self._sent = self.acked
-        if self._sent - self.acked >= WINDOW_EVENTS:
+            self._sent = self._said = self.acked
+        room = WINDOW_EVENTS - (self._sent - self.acked)
+        if room <= 0:
             return []
         batch: list[bytes] = []
         size, sent = 1, self._sent
-        for position, event in self._store.log_after(self._sent, BATCH_EVENTS_MAX):
+        for position, event in self._store.log_after(self._sent, min(room, BATCH_EVENTS_MAX)):
             size += len(event) + 1
             if batch and size > SEND_BYTES_MAX:
                 break

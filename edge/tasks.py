@@ -148,6 +148,15 @@ def subtract(lines: Iterable[PlannedLine], taken: dict[int, int]) -> list[Planne
     ]
 
 
+def among(lines: Iterable[PlannedLine], wanted: dict[int, int]) -> list[PlannedLine]:
+    """Of these lines, as many units as are wanted of each."""
+    return [
+        PlannedLine(line=x.line, sku=x.sku, quantity=units)
+        for x in lines
+        if (units := min(wanted.get(x.line, 0), x.quantity)) > 0
+    ]
+
+
 def _wrong_state(task: Task, kind: str) -> WrongStateError:
     return WrongStateError(
         f"task {task.task_id!r} is {task.state}; {kind} does not fit",

@@ -15,10 +15,12 @@ from shared.envelope import Event, decode_data, decode_event, encode_event, spli
 from shared.events import Data
 from shared.frames import (
     Ack,
+    Ask,
     ContactFor,
     ContactsAck,
     Grant,
     Hello,
+    Refusal,
     decode_frame,
     encode_bulk,
     encode_frame,
@@ -61,6 +63,9 @@ class Central:
         self.contacts: list[ContactFor] = []
         self.batches = 0
         self.silent = False
+        self.refusal: Refusal = ""
+        self.began = 1, 0
+        self.asks: list[Ask] = []
         self.changed = asyncio.Condition()
 
     async def listen(self) -> None:
@@ -73,18 +78,38 @@ class Central:
                 self.batches += 1
                 for raw in split_batch(payload):
                     event = decode_event(raw)
-                    if not self.silent and event.number() == len(self.events) + 1:
-                        self.events[event.number()] = event
+                    self._take(event)
+            elif kind == "ask":
+                self.asks.append(decode_frame(payload, Ask))
             elif kind == "contacts":
                 self.contacts += decode_frame(payload, list[ContactFor])
                 ids = [contact.order_id for contact in self.contacts]
                 answer = encode_frame(ContactsAck(order_ids=ids))
                 await self.client.publish(down(edge_id, "contacts"), answer, 1)
             if not self.silent:
-                ack = encode_frame(Ack(epoch=1, sequence=len(self.events)))
-                await self.client.publish(down(edge_id, "ack"), ack, 1)
+                await self.acknowledge(edge_id)
             async with self.changed:
                 self.changed.notify_all()
+
+    def _take(self, event: Event) -> None:
+        """The next of the stream, by the number that it has through all epochs."""
+        epoch, before = self.began
+        if (event.epoch or 0) > epoch:
+            epoch, before = self.began = event.epoch or 0, len(self.events)
+        number = before + event.number()
+        if not self.silent and event.epoch == epoch and number == len(self.events) + 1:
+            self.events[number] = event
+
+    async def acknowledge(self, edge_id: str = "edge-1", ahead: int = 0) -> None:
+        """Say what is in the ledger; `ahead`: more than the edge ever said."""
+        if not self.hellos:
+            return
+        epoch, before = self.began
+        ack = Ack(
+            epoch=epoch, sequence=len(self.events) - before + ahead,
+            boot=self.hellos[-1].boots[-1], refusal=self.refusal,
+        )  # fmt: skip
+        await self.client.publish(down(edge_id, "ack"), encode_frame(ack), 1)
 
     async def until(self, true: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE_S), self.changed:
@@ -118,11 +143,12 @@ async def central(wan: Broker) -> AsyncIterator[Central]:
 
 @asynccontextmanager
 async def running_edge(
-    lan: Broker, wan: Broker, directory: Path
+    lan: Broker, wan: Broker, directory: Path, **values: Any
 ) -> AsyncIterator[asyncio.Task[None]]:
     config = Config(
-        edge_id="edge-1", data_dir=directory / "edge", lan=settings(lan), wan=settings(wan)
-    )
+        edge_id="edge-1", data_dir=directory / "edge", lan=settings(lan), wan=settings(wan),
+        **values,
+    )  # fmt: skip
     config.data_dir.mkdir(exist_ok=True)
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(Daemon(config).run(stop, ready.set))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import STALE_STATUS, app
+from deploy.cli import app
 from edge.store import Store
 from shared.errors import NotJsonError
 from tests.brokers import Broker, mosquitto_path, running
@@ -180,8 +180,6 @@ def test_a_service_unit_starts_a_command_that_exists(unit: str) -> None:
     told = run.invoke(app, [*words[:2], "--help"])
     assert told.exit_code == 0
     assert "--config" in told.output
-    if unit == "edge":
-        assert f"RestartPreventExitStatus={STALE_STATUS}" in text
 
 
 def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:

@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from edge.quarantine import read_quarantine
 from edge.store import FILE_NAME, Store
 from shared.envelope import decode_event, encode_event
-from shared.errors import StaleStoreError
 from shared.events import PickAccepted, PickRequested
 from shared.frames import (
-    Ack,
     Grant,
     encode_bulk,
-    encode_frame,
 )  # fmt: skip
 from shared.parts import CellUnits, Contact, PlannedLine
-from shared.topics import down, up
+from shared.topics import up
 from tests.brokers import Broker, running
 from tests.shop import device_event, network, payment, question
 from tests.site import PATIENCE_S, central, client, device, running_edge, site
@@ -164,21 +160,6 @@ async def test_a_task_from_a_peer_reaches_the_warehouse_once_although_it_comes_t
         await centre.until(lambda: centre.hellos[-1].feed == 2)
         await warehouse.publish(device_event("dc-south", "a1", PickAccepted(task_id="o.1.0")))
         await centre.until(lambda: len(centre.events) == 1)
-
-
-async def test_a_store_that_is_older_than_central_stops_selling(
-    embedded: Broker, wan: Broker, tmp_path: Path
-) -> None:
-    async with (
-        asyncio.timeout(PATIENCE_S),
-        client(wan, "central", "pointsman/v1/+/up/#") as connected,
-        running_edge(embedded, wan, tmp_path) as daemon,
-    ):
-        await anext(connected.messages)
-        ahead = encode_frame(Ack(epoch=1, sequence=7))
-        await connected.publish(down("edge-1", "ack"), ahead, 1)
-        with pytest.raises(StaleStoreError, match="central has this edge's log through 7"):
-            await asyncio.shield(daemon)
 
 
 async def test_every_kind_of_nonsense_is_refused_with_code_and_place(

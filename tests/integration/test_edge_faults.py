@@ -13,15 +13,14 @@ from edge.commands import FromDevice
 from edge.engine import Engine
 from edge.quarantine import read_quarantine
 from edge.store import FILE_NAME, Store
-from shared.errors import ConfigError, StaleStoreError, StorageError
+from shared.errors import ConfigError, StorageError
 from shared.events import PickAccepted
-from shared.frames import Ack, Grant, encode_bulk, encode_frame
+from shared.frames import Grant, encode_bulk
 from shared.lock import locked
 from shared.parts import CellUnits
-from shared.topics import down
 from tests.brokers import Broker
 from tests.shop import device_event, payment, question
-from tests.site import central, client, device, running_edge, site
+from tests.site import central, device, running_edge, site
 
 
 async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_itself(
@@ -49,6 +48,43 @@ async def test_a_full_disk_refuses_payments_answers_questions_and_recovers_by_it
         assert kind == "order.accepted"
         await centre.until(lambda: len(centre.events) == 2)
         assert [e.correlationid for e in centre.events.values()] == [accepted.order_id] * 2
+
+
+async def test_a_disk_that_is_really_full_loses_and_doubles_nothing(
+    embedded: Broker, wan: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Store] = []
+    start = Store.__init__
+
+    def remember(self: Store, path: Path) -> None:
+        start(self, path)
+        opened.append(self)
+
+    monkeypatch.setattr(Store, "__init__", remember)
+    async with site(embedded, wan, tmp_path) as (centre, till):
+        await centre.stock(sku_1=500)
+        connection = opened[-1]._connection
+        pages = connection.execute("pragma page_count").fetchone()[0]
+        connection.execute(f"pragma max_page_count = {pages}")
+        orders, refused = [], []
+        for number in range(1_000):  # There is still some room in the pages that it has.
+            kind, _, told = await till.ask(device_event("till-1", f"p{number}", payment("sku-1")))
+            if kind == "input.rejected":
+                refused.append(number)
+                assert told.code == "storage_failed"
+                break
+            orders.append(told.order_id)
+        assert refused
+        kind, _, _ = await till.ask(device_event("till-1", "q1", question("sku-1")))
+        assert kind == "route.planned"
+        connection.execute("pragma max_page_count = 1000000")
+        last = device_event("till-1", f"p{refused[0]}", payment("sku-1"))
+        kind, _, told = await till.ask(last)
+        assert kind == "order.accepted"
+        orders.append(told.order_id)
+        await centre.until(lambda: len(centre.events) == 2 * len(orders))
+        accepted = [e for e in centre.events.values() if e.type == "pointsman.order.accepted.v1"]
+        assert [e.correlationid for e in accepted] == orders
 
 
 async def test_a_fault_of_ours_at_one_input_is_quarantined_and_the_next_is_served(
@@ -204,23 +240,6 @@ async def test_a_folder_belongs_to_one_edge(embedded: Broker, wan: Broker, tmp_p
         pass
     with pytest.raises(ConfigError, match="the store is that of edge 'edge-1', not of 'edge-x'"):
         daemon.Daemon(daemon.Config(edge_id="edge-x", data_dir=tmp_path / "edge"))
-
-
-async def test_a_stale_store_stays_out_of_service(
-    embedded: Broker, wan: Broker, tmp_path: Path
-) -> None:
-    async with (
-        asyncio.timeout(30),
-        client(wan, "central", "pointsman/v1/+/up/#") as connected,
-        running_edge(embedded, wan, tmp_path) as running,
-    ):
-        await anext(connected.messages)
-        ahead = encode_frame(Ack(epoch=1, sequence=7))
-        await connected.publish(down("edge-1", "ack"), ahead, 1)
-        with pytest.raises(StaleStoreError):
-            await asyncio.shield(running)
-    with pytest.raises(StaleStoreError, match="through 7"):
-        daemon.Daemon(daemon.Config(edge_id="edge-1", data_dir=tmp_path / "edge"))
 
 
 async def test_a_bad_feed_item_is_skipped_and_the_next_one_taken(

@@ -17,6 +17,7 @@ MQTT = {"paho", "aiomqtt", "amqtt"}
 SPEAK_MQTT = {"edge/gateway.py", "edge/uplink.py", "central/link.py"}
 SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
+    "edge/database.py",
     "edge/store.py",
     "edge/migrations.py",
     "edge/quarantine.py",
@@ -59,6 +60,7 @@ PURE = (
     "edge/orders.py",
     "edge/rebuild.py",
     "edge/records.py",
+    "edge/shares.py",
     "edge/state.py",
     "edge/sync.py",
     "edge/tasks.py",
