@@ -111,8 +111,8 @@ class Engine:
                     decision = self._from_feed(number, item, now_ms)
                 case FromPeer() if self.state.idle:
                     pass  # The certain way brings the task when there is where to keep it.
-                case _ if self.state.idle:
-                    raise _unfit(self.state.unfit or "its past is on its way from the ledger")
+                case _ if self.state.unfit:
+                    raise _unfit(self.state.unfit)
                 case FromDevice():
                     self._from_device(decision, command, now_ms)
                 case FromPeer(event, PickRequested() as request):

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from edge.core import ASK_MS_MAX, ASKS_MAX
 from shared.envelope import decode_data
-from shared.frames import Grant, Lack
+from shared.frames import Grant
 from shared.parts import Fulfilment
 from tests.edge_scene import Scene, cells
 from tests.shop import payment, question
@@ -16,7 +16,9 @@ def test_a_payment_that_lacks_units_asks_central_and_is_answered_with_what_is_gr
     scene.tell("till-1", payment("sku-1"), "p1")
     assert (scene.said, scene.done, scene.log()) == ([], [], [])
     (ask,) = scene.asks()
-    assert ask.lines == [Lack(sku="sku-1", quantity=1)]
+    (lacking,) = ask.lines
+    assert (lacking.sku, lacking.quantity) == ("sku-1", 1)
+    assert lacking.nodes == ["store-1", "dc-south", "dc-north"]
     scene.send(Grant(cells=cells("dc-south", sku_1=1)))
     scene.asked(ask)
     scene.rest()
@@ -31,7 +33,7 @@ def test_an_ask_names_the_only_node_that_will_do(scene: Scene) -> None:
     wanted = Fulfilment(kind="pick_up", node_id="store-1")
     scene.tell("till-1", payment("sku-1", fulfilment=wanted), "p1")
     (ask,) = scene.asks()
-    assert ask.lines == [Lack(sku="sku-1", quantity=1, node_id="store-1")]
+    assert [line.nodes for line in ask.lines] == [["store-1"]]
 
 
 def test_an_answered_ask_waits_until_its_feed_item_is_applied(scene: Scene) -> None:

@@ -14,12 +14,11 @@ from shared.frames import (
     ContactFor,
     ContactsAck,
     Hello,
-    Lack,
     decode_frame,
     encode_frame,
 )
 from shared.limits import BATCH_EVENTS_MAX
-from shared.parts import Contact
+from shared.parts import Contact, Shortage
 from shared.topics import up
 from tests.edge_line import OWN, Line, pay
 from tests.shop import Shop, payment
@@ -85,7 +84,12 @@ def test_hellos_and_asks_do_not_count_as_news_of_the_log(line: Line) -> None:
     for number in range(6):
         line.now_ms += SILENCE_MS // 6 + 1
         line.sync.greet()
-        line.sync.ask(Ask(id=f"{number:016x}", lines=[Lack(sku="sku-1", quantity=1)]))
+        line.sync.ask(
+            Ask(
+                id=f"{number:016x}",
+                lines=[Shortage(line=0, sku="sku-1", quantity=1, reason="share")],
+            )
+        )
         if sent := line.sent():
             break
     assert (number, sent) == (5, ALL)
@@ -212,7 +216,7 @@ def test_tasks_for_peers_go_at_once_but_leave_room_for_the_log(line: Line) -> No
 
 
 def test_asks_do_not_outlive_the_line(line: Line) -> None:
-    line.sync.ask(Ask(id=OWN, lines=[Lack(sku="sku-1", quantity=1)]))
+    line.sync.ask(Ask(id=OWN, lines=[Shortage(line=0, sku="sku-1", quantity=1, reason="share")]))
     line.sync.disconnected()
     line.sync.connected()
     assert not any("ask" in x.topic for x in line.words())
