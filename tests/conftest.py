@@ -72,8 +72,8 @@ def stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     opened: list[Store] = []
     start = Store.__init__
 
-    def remember(self: Store, path: Path) -> None:
-        start(self, path)
+    def remember(self: Store, path: Path, *, vfs: str = "") -> None:
+        start(self, path, vfs=vfs)
         opened.append(self)
 
     monkeypatch.setattr(Store, "__init__", remember)

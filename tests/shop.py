@@ -107,11 +107,14 @@ class Shop:
         peers: events sent to other edges: (edge, event).
     """
 
-    def __init__(self, path: Path, edge_id: str = "edge-1", now_ms: int = NOON_MS) -> None:
+    def __init__(
+        self, path: Path, edge_id: str = "edge-1", now_ms: int = NOON_MS, vfs: str = ""
+    ) -> None:
         self.path = path
+        self.vfs = vfs
         self.edge_id = edge_id
         self.now_ms = now_ms
-        self.store = Store(path)
+        self.store = Store(path, vfs=vfs)
         self.engine = Engine(edge_id, self.store, now_ms)
         self.said: list[tuple[str, str, Event]] = []
         self.peers: list[tuple[str, Event]] = []
@@ -120,7 +123,7 @@ class Shop:
     def restart(self) -> None:
         """Kill the process and start it again on the same file."""
         self.store.close()
-        self.store = Store(self.path)
+        self.store = Store(self.path, vfs=self.vfs)
         self.engine = Engine(self.edge_id, self.store, self.now_ms)
 
     def do(self, command: Any) -> Decision:
@@ -193,9 +196,9 @@ class Shop:
         return self.tell(task.request.node_id, kind(task_id=task_id, **values))
 
 
-def open_shop(path: Path, edge_id: str = "edge-1") -> Shop:
+def open_shop(path: Path, edge_id: str = "edge-1", vfs: str = "") -> Shop:
     """A shop with the network."""
-    shop = Shop(path, edge_id)
+    shop = Shop(path, edge_id, vfs=vfs)
     shop.feed(network())
     return shop
 

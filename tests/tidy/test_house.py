@@ -28,8 +28,8 @@ SPEAK_SQL = {
     "central/tables.py",
     "central/views.py",
 }
-# The demo counts in the daemons' own files, independently of their code.
-READ_SQL = "deploy/demo/"
+# Demo and simulator count in the daemons' own files, independently of their code.
+READ_SQL = ("deploy/demo/", "deploy/sim/")
 
 FORBIDDEN = {
     "shared": {"edge", "central", "deploy"},

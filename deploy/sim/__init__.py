@@ -1,0 +1,1 @@
+"""What simulations run on: a disk that loses its power, and the test that cuts it."""
