@@ -34,7 +34,8 @@ PROGRESS: dict[TaskState, int] = {
 }  # fmt: skip
 
 # From, to. "accepted" is also where an order stands before anything is known. Steps back are
-# normal where a package failed, or another one became known.
+# normal where a package failed, or another one became known; so are leaps ahead: the package
+# that was behind all others may have failed.
 ORDER_STEPS: dict[OrderState, frozenset[OrderState]] = {
     "accepted": frozenset(get_args(OrderState)) - {"accepted"},
     "parked": frozenset({"part_parked", "planned", "picking", "accepted", "cancelled"}),
@@ -42,12 +43,30 @@ ORDER_STEPS: dict[OrderState, frozenset[OrderState]] = {
         {"parked", "planned", "picking", "packed", "shipped", "delivered", "accepted", "cancelled"}
     ),
     "planned": frozenset(
-        {"picking", "packed", "shipped", "parked", "part_parked", "accepted", "cancelled"}
+        {
+            "picking",
+            "packed",
+            "shipped",
+            "delivered",
+            "parked",
+            "part_parked",
+            "accepted",
+            "cancelled",
+        }
     ),
     "picking": frozenset(
-        {"packed", "shipped", "planned", "parked", "part_parked", "accepted", "cancelled"}
+        {
+            "packed",
+            "shipped",
+            "delivered",
+            "planned",
+            "parked",
+            "part_parked",
+            "accepted",
+            "cancelled",
+        }
     ),
-    "packed": frozenset({"shipped", "picking", "part_parked", "cancelled"}),
+    "packed": frozenset({"shipped", "delivered", "picking", "part_parked", "cancelled"}),
     "shipped": frozenset({"delivered", "picking", "part_parked"}),
     "delivered": frozenset({"picking", "shipped", "part_parked"}),
     "cancelled": frozenset(),

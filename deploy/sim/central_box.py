@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import select
 
-from central.core import ADMIN, Central, Message
+from central.admin import ADMIN, Message
+from central.core import Central
 from central.database import Database, close_database, open_database
-from central.escrow import EvenPolicy
+from central.escrow import DemandPolicy
 from central.ledger import verify_file
 from central.tables import accounts, exceptions, feed, ledger, poison, shares, streams
 from deploy.sim.disk import Disk
@@ -72,7 +73,7 @@ class CentralBox:
         """
         database = open_database(self.disk.folder, vfs=VFS_NAME)
         try:
-            self._running = database, Central(database, EvenPolicy(_POOL_RESERVE))
+            self._running = database, Central(database, DemandPolicy(_POOL_RESERVE))
         finally:
             if self._running is None:
                 close_database(database)

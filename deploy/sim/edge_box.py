@@ -19,7 +19,14 @@ from edge.store import FILE_NAME, Store
 from shared.clock import to_datetime
 from shared.envelope import decode_data, decode_event, encode_event
 from shared.errors import PointsmanError, StorageError
-from shared.events import OrderAccepted, OrderCancelled, OrderParked, PickRequested, RoutePlanned
+from shared.events import (
+    OrderAccepted,
+    OrderCancelled,
+    OrderParked,
+    PickRequested,
+    RoutePlanned,
+    ShareReturned,
+)
 from shared.frames import Grant
 from shared.parts import CellUnits, Plan
 
@@ -137,6 +144,8 @@ class EdgeBox:
             for send in decision.sends:
                 if send.kind == OrderAccepted.kind:
                     self._answer(burst, command.event.id, send.payload)
+        for follow_up in decision.after:
+            self._decide(burst, follow_up, now_ms)
 
     def _answer(self, burst: _Burst, event_id: str, payload: bytes) -> None:
         """The same payment again gets the same answer, whatever happened in between."""
@@ -192,11 +201,11 @@ class EdgeBox:
         for item in self._items[: self.feed]:
             if isinstance(item, Grant):
                 _add(cells, item.cells, +1)
-        for sequence, _, order_id, raw in tables["log"]:
+        for position, _, order_id, raw, _ in tables["log"]:
             match decode_data(decode_event(raw)):
                 case OrderAccepted(plan=plan):
-                    accepted.append((order_id, sequence))
-                    answers.append(sequence)
+                    accepted.append((order_id, position))
+                    answers.append(position)
                     _add(cells, _planned(plan), -1)
                 case RoutePlanned(plan=plan, released=released):
                     _add(cells, released, +1)
@@ -204,8 +213,10 @@ class EdgeBox:
                 case OrderParked(released=released):
                     _add(cells, released, +1)
                 case OrderCancelled(released=released):
-                    answers.append(sequence)
+                    answers.append(position)
                     _add(cells, released, +1)
+                case ShareReturned(cells=returned):
+                    _add(cells, returned, -1)
                 case PickRequested(task_id=task_id):
                     tasks.append(task_id)
         shares = {(node_id, sku): units for node_id, sku, units in tables["cells"]}
