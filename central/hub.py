@@ -118,10 +118,14 @@ def apply(desk: Desk, edge_id: str, event: Event, data: Data) -> list[Misfit]:
     match data:
         case OrderAccepted():
             order_id, misfits = data.order_id, _accepted(desk, edge_id, data)
-        case OrderParked() | OrderCancelled() | RoutePlanned() | PickRequested() if _of_another(
+        case OrderParked() | OrderCancelled() | RoutePlanned() if _of_another(
             desk, edge_id, data.order_id
         ):
-            return []  # The same payment at a second edge: noted when that edge accepted it.
+            # The same payment at a second edge: noted when that edge accepted it. Its tasks are
+            # real, and kept; the order's state does not follow them.
+            if isinstance(data, OrderCancelled):
+                _withdraw(desk, data)
+            return []
         case RoutePlanned(order_id=str() as order_id):
             misfits = _unknown(desk, order_id)
             _promise(desk.order(order_id), data.plan)
@@ -243,7 +247,12 @@ def _follow(desk: Desk, order_id: str, time_ms: int) -> list[Misfit]:
     order = desk.order(order_id)
     state = order_state(
         order,
-        [desk.tasks[task_id] for task_id in desk.tasks_of.get(order_id, ())],
+        [
+            task
+            for task_id in desk.tasks_of.get(order_id, ())
+            if (task := desk.tasks[task_id]).home_edge_id in (None, order.edge_id)
+            or order.edge_id is None
+        ],
         sum(desk.waiting[order_id, line].units for line in desk.lines_of.get(order_id, ())),
     )
     before, order.state = order.state, state

@@ -30,6 +30,7 @@ from shared.errors import (
     OutboxFullError,
     OverloadedError,
     PointsmanError,
+    StaleStoreError,
     StorageError,
 )
 from shared.frames import Ask
@@ -189,7 +190,7 @@ class Core:
         device, cause_id = sender_of(message)
         if device is None:
             return []  # The quarantine keeps it.
-        helps = NoNetworkError | OutboxFullError | OverloadedError | StorageError
+        helps = NoNetworkError | OutboxFullError | OverloadedError | StaleStoreError | StorageError
         again = RETRY_AFTER_MS if isinstance(error, helps) else None
         return [self.engine.refuse(device, cause_id, error, now_ms, again)]
 

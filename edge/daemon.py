@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from edge.config import Config
@@ -15,13 +14,13 @@ from edge.core import HOUSEKEEPING_MS, Core
 from edge.dispatcher import Dispatcher, elapsed_ms, keep_apart
 from edge.gateway import Gateway
 from edge.generation import FILE_NAME as GENERATION
-from edge.generation import Generation, inode_of, read_generation, unfit, write_generation
+from edge.generation import Generation, inode_of, read_generation, write_generation
 from edge.routing.solve import warm
+from edge.start import generation_of, start
 from edge.store import FILE_NAME, Store
 from edge.uplink import Uplink
 from shared.ending import end
-from shared.errors import ConfigError, PointsmanError
-from shared.frames import BOOTS_MAX
+from shared.errors import PointsmanError
 from shared.lock import locked
 from shared.settings import make_clock
 
@@ -77,45 +76,23 @@ class Daemon:
         )
 
     def _start_store(self) -> list[str]:
-        """The store must be this edge's own; whether it may sell is found out here.
-
-        Returns:
-            The names of this process and of those that central may know, see `frames.Hello`.
-        """
-        store = self._store
-        store.forget_past(self._clock.now_ms())
-        owner = store.meta("edge_id", self._config.edge_id)
-        if owner != self._config.edge_id:
-            raise ConfigError(
-                f"the store is that of edge {owner!r}, not of {self._config.edge_id!r}",
-                place=str(self._config.data_dir),
-                expected="the edge's own data folder: its log and its shares belong to it alone",
-            )
-        store.set_meta("edge_id", owner)
-        known = msgspec.json.decode(store.meta("boots", "[]"), type=list[str])
-        boots = [*known[:1], *known[1:][-(BOOTS_MAX - 2) :], secrets.token_hex(8)]
-        store.set_meta("boots", msgspec.json.encode(boots).decode())
-        kept, found = read_generation(self._generation_file), self._generation()
-        reason = unfit(kept, found)
-        if reason and not store.meta("unfit"):
-            store.set_meta("unfit", reason)
-        store.commit()
-        if store.meta("unfit"):
-            log.error("store_unfit", reason=store.meta("unfit"), expected=UNFIT_EXPECTED)
-            if kept is None:  # A mark that only a store of a later epoch passes.
-                found = Generation(inode=0, position=0, feed=0, epoch=found.epoch)
-                write_generation(self._generation_file, found)
-        else:
-            write_generation(self._generation_file, found)
+        """See `edge.start`; returns the names of this process and of those known to central."""
+        boots, generation = start(
+            self._store,
+            self._config.edge_id,
+            read_generation(self._generation_file),
+            inode_of(self._path),
+            secrets.token_hex(8),
+            self._clock.now_ms(),
+        )
+        if generation is not None:
+            write_generation(self._generation_file, generation)
+        if reason := self._store.meta("unfit"):
+            log.error("store_unfit", reason=reason, expected=UNFIT_EXPECTED)
         return boots
 
     def _generation(self) -> Generation:
-        return Generation(
-            inode=inode_of(self._path),
-            position=self._store.durable,
-            feed=int(self._store.meta("feed", "0")),
-            epoch=self._store.epochs()[-1][0],
-        )
+        return generation_of(self._store, inode_of(self._path))
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve until `stop` is set.

@@ -124,9 +124,13 @@ def retry(state: State, decision: Decision, order_id: str, now_ms: int) -> None:
         return
     wants = [order.want(shortage.line, shortage.quantity) for shortage in order.parked]
     answer = _route(state, order.question(wants), now_ms)
-    if answer.plan is None:
-        return
     cause = Cause(order.accepted_id)
+    if answer.plan is None:
+        if _why(answer.shortages) != _why(order.parked):  # Other help is needed now.
+            parked = OrderParked(order_id=order_id, parked=answer.shortages)
+            tell(state, decision, order, parked, cause, now_ms)
+            decision.orders.append(msgspec.structs.replace(order, parked=answer.shortages))
+        return
     planned = RoutePlanned(order_id=order_id, plan=answer.plan, parked=answer.shortages)
     logged = tell(state, decision, order, planned, cause, now_ms)
     order = msgspec.structs.replace(order, parked=answer.shortages)
@@ -198,6 +202,10 @@ def follow(
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
+
+
+def _why(parked: Iterable[Shortage]) -> list[tuple[int, str]]:
+    return [(shortage.line, shortage.reason) for shortage in parked]
 
 
 def lose(order: Order, failed: Committed, missing: Iterable[PlannedLine]) -> Order:
