@@ -74,6 +74,7 @@ PURE = (
     "central/greeting.py",
     "central/hub.py",
     "central/recalls.py",
+    "central/relief.py",
     "central/stream.py",
     "central/territory.py",
 )
