@@ -102,6 +102,7 @@ class Central:
         self._body: bytes | None = None
         self._now_ms = 0
         self._reviewed_ms = 0
+        self._reviewed_sku = ""
         with transaction(connection):
             document = streams.latest_network(connection)
             for stream in streams.load_streams(connection):
@@ -282,7 +283,9 @@ class Central:
 
     def _review(self, elapsed_ms: int) -> list[Message]:
         try:
-            outcome = self._turn(elapsed_ms, lambda turn, _: ingest.review(turn))
+            outcome, self._reviewed_sku = self._turn(
+                elapsed_ms, lambda turn, _: ingest.review(turn, self._reviewed_sku)
+            )
         except StorageError as error:
             _log.error("review_not_stored", detail=str(error))
             return []

@@ -138,7 +138,8 @@ class DemandPolicy:
         )
         for need in needs:
             if need.edge_id not in situation.fenced:
-                relief.serve(need)
+                # Who is not there could not use what others would have to give up.
+                relief.serve(need, recall=need.edge_id in situation.present)
         for ask in asks:
             relief.serve(ask, recall=False)
 

@@ -54,10 +54,9 @@ def fence(turn: Turn, edge_id: str) -> int:
         if coming.get(edge_id):
             book.recall(cell, -coming[edge_id], edge_id)
     holdings.drop_recalls(turn.connection, edge_id)
-    desk = views.load_all_waiting(turn.connection)
     detail = f"an operator has fenced {edge_id}; it begins epoch {stream.share_epoch} if it is back"
     turn.note(Misfit("fenced", detail, edge_id=edge_id))
-    turn.share_out(book, desk, list(book.balances))
+    turn.share_out(book, views.load_all_lacking(turn.connection), list(book.balances))
     return stream.share_epoch
 
 

@@ -13,23 +13,11 @@ from central.tables import accounts, recalls, shares
 from shared.parts import CellUnits
 
 _ACCOUNTS: Final = where_in(accounts, tuple_(accounts.c.node_id, accounts.c.sku))
-_POOLS_OF_SKU: Final = where_in(accounts, accounts.c.sku, accounts.c.pool > 0)
 _SHARES: Final = where_in(shares, tuple_(shares.c.node_id, shares.c.sku))
 
 
-def load_book(connection: Connection, book: Book, cells: set[Cell], skus: set[str]) -> Book:
-    """Load these cells' accounts, and those of all cells of these SKUs whose pool has units."""
-    for row in rows_in(connection, _ACCOUNTS, cells):
-        _put_balance(book, row)
-    for row in rows_in(connection, _POOLS_OF_SKU, skus):
-        _put_balance(book, row)
-    for row in rows_in(connection, _SHARES, set(book.balances)):
-        _put_share(book, row)
-    return book
-
-
-def load_more(connection: Connection, book: Book, cells: set[Cell]) -> None:
-    """Load those of these cells that the book, which may have moved, does not have yet."""
+def load_cells(connection: Connection, book: Book, cells: set[Cell]) -> None:
+    """Load the accounts of those of these cells that the book, which may have moved, lacks."""
     found = list(rows_in(connection, _ACCOUNTS, cells - book.balances.keys()))
     for row in found:
         _put_balance(book, row)

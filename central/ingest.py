@@ -35,8 +35,8 @@ from shared.network import Network, parse_network
 Unfit = dict[Key, InternalError]
 """Events that are to have no effect, since they met a fault of ours."""
 
-REVIEW_LINES_MAX: Final = 1_000
-"""So many lines that wait, the oldest, are looked at again at a time."""
+REVIEW_SKUS_MAX: Final = 200
+"""Lines that wait for so many SKUs are looked at again at a time."""
 
 
 def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
@@ -107,18 +107,24 @@ def publish(turn: Turn, network: Network, document: bytes) -> Outcome:
     return turn.finish()
 
 
-def review(turn: Turn) -> Outcome | None:
-    """Look again at lines that wait and pools below zero; None: there are none.
+def review(turn: Turn, after: str) -> tuple[Outcome | None, str]:
+    """Look again at pools below zero, and at lines that wait for the SKUs that come `after` one.
 
     An edge that is asked for units may be gone, and units that were granted may have gone to
     another order: neither tells, so nothing may depend on being told.
+
+    Returns:
+        What was done, None if there was nothing to look at; and where to go on the next time.
     """
-    desk = views.load_lacking(turn.connection, REVIEW_LINES_MAX)
+    skus = views.lacking_after(turn.connection, after, REVIEW_SKUS_MAX)
+    last = skus[-1] if len(skus) == REVIEW_SKUS_MAX else ""
     debts = holdings.load_debts(turn.connection)
-    if not desk.waiting and not debts:
-        return None
-    turn.share_out(holdings.load_book(turn.connection, turn.book(), debts, set()), desk)
-    return turn.finish()
+    if not skus and not debts:
+        return None, last
+    book = turn.book()
+    holdings.load_cells(turn.connection, book, debts)
+    turn.share_out(book, views.load_lacking(turn.connection, set(skus)))
+    return turn.finish(), last
 
 
 def replay(
@@ -251,8 +257,10 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
     answers = _answers(turn, entries)
     order_ids, task_ids = _mentioned(entries)
     cells, skus = _stock(entries, moves, answers.values())
-    desk = views.load_desk(turn.connection, order_ids, task_ids, skus)
-    book = holdings.load_book(turn.connection, turn.book(), cells, skus)
+    skus |= {sku for ask in asks for sku in ask.units}
+    desk = views.load_desk(turn.connection, order_ids, task_ids)
+    book = turn.book()
+    holdings.load_cells(turn.connection, book, cells)
     edges = {*turn.memory.streams, *turn.territory.edges, *turn.outcome.streams}
     for entry, posted in zip(entries, moves, strict=True):
         if entry.event is None or entry.data is None:
@@ -272,7 +280,8 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
         for misfit in misfits:
             turn.note(misfit, entry)
         _pass_on(turn, entry, entry.data, desk, edges)
-    turn.share_out(book, desk, asks=asks)
+    views.save_desk(turn.connection, desk)
+    turn.share_out(book, views.load_lacking(turn.connection, skus), asks=asks)
 
 
 def _answers(turn: Turn, entries: list[Entry]) -> dict[Key, list[tuple[Cell, int]]]:

@@ -40,6 +40,10 @@ class Need:
     units: dict[str, int]
     nodes: tuple[str, ...]
 
+    def at(self, node_id: str) -> dict[Cell, int]:
+        """Units of the cells of a node."""
+        return {(node_id, sku): units for sku, units in self.units.items()}
+
     def cells(self) -> list[Cell]:
         """The cells that could help."""
         return [(node_id, sku) for node_id in self.nodes for sku in self.units]
@@ -81,12 +85,18 @@ class Relief:
     recalls: Recalls
     _wanted: dict[tuple[str, Cell], int] = field(default_factory=dict)
     _awaited: dict[Cell, int] = field(default_factory=dict)
+    _reach: dict[Cell, int] = field(default_factory=dict)
 
     def serve(self, need: Need, *, recall: bool = True) -> None:
         """Find units for a need; `recall` also those of other edges."""
+        # Thousands may wait for what is nowhere: they must cost little.
+        hopeful = [
+            cells
+            for cells in map(need.at, need.nodes)
+            if all(self._others(need.edge_id, cell, units) for cell, units in cells.items())
+        ]
         for ways in (self._own, self._pool, *([self._others] if recall else [])):
-            for node_id in need.nodes:
-                cells = {(node_id, sku): units for sku, units in need.units.items()}
+            for cells in hopeful:
                 if all(ways(need.edge_id, cell, units) for cell, units in cells.items()):
                     self._take(need.edge_id, cells)
                     return
@@ -115,10 +125,20 @@ class Relief:
         return max(0, coming - debt - self._awaited.get(cell, 0))
 
     def _others(self, edge_id: str, cell: Cell, units: int) -> bool:
-        found = self._free(edge_id, cell) + self._in_pool(cell)
-        if cell[0] not in self.kept:
-            found += self._on_its_way(cell) + sum(self._spare(edge_id, cell).values())
+        if cell[0] in self.kept:
+            return self._own(edge_id, cell, units)
+        found = self._in_reach(cell)
+        if edge_id not in self.present:
+            found += self._free(edge_id, cell)
         return found >= units
+
+    def _in_reach(self, cell: Cell) -> int:
+        """Units that any edge that is heard could have, its own with them."""
+        if cell not in self._reach:
+            shares = self.book.shares.get(cell, {})
+            held = sum(self._free(x, cell) for x in shares if x in self.present)
+            self._reach[cell] = self._in_pool(cell) + self._on_its_way(cell) + held
+        return self._reach[cell]
 
     def _spare(self, edge_id: str, cell: Cell) -> dict[str, int]:
         return {
@@ -141,6 +161,7 @@ class Relief:
             self._awaited[cell] = self._awaited.get(cell, 0) + lacking
             spare = self._spare(edge_id, cell)
             recalls.take(self.book, cell, lacking - coming, spare, self.target, self.recalls)
+            self._reach.pop(cell, None)
 
 
 def grant(book: Book, grants: Grants, edge_id: str, cell: Cell, units: int) -> None:

@@ -125,19 +125,19 @@ waiting = Table(
     Column("order_id", String, primary_key=True),
     Column("line", Integer, primary_key=True),
     Column("edge_id", _Id, nullable=False),
-    Column("sku", _Id, nullable=False, index=True),
+    Column("sku", _Id, nullable=False),
     Column("units", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
     Column("group", Integer, nullable=False),  # lines that need one node; -1: stock is no help
     Column("nodes", String, nullable=False),
-    Index("waiting_for_stock", "order_id", sqlite_where=text('"group" >= 0')),
+    Index("waiting_for_stock", "sku", sqlite_where=text('"group" >= 0')),
 )
 
 accounts = Table(
     "accounts",
     metadata,
     Column("node_id", _Id, primary_key=True),
-    Column("sku", _Id, primary_key=True, index=True),
+    Column("sku", _Id, primary_key=True),
     Column("pool", BigInteger, nullable=False),
     Column("committed", BigInteger, nullable=False),
     Column("shipped", BigInteger, nullable=False),

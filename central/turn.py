@@ -9,7 +9,7 @@ from central.accounts import Book, Cell
 from central.burst import Memory, Outcome
 from central.database import Database
 from central.demand import Demand
-from central.desk import Desk, Misfit
+from central.desk import Misfit, Waiting
 from central.escrow import Handout, Policy, Situation
 from central.feed import Item, cell_bodies
 from central.relief import Need, needs_of
@@ -83,22 +83,27 @@ class Turn:
         """An empty book of this moment."""
         return Book(demand=Demand(self.now_ms, self.policy.half_life_ms))
 
-    def situation(self, desk: Desk) -> Situation:
-        """What the policy has to know."""
+    def situation(self, cells: Iterable[Cell]) -> Situation:
+        """What the policy has to know to settle these cells."""
         fenced = set(self.memory.fenced)
         for edge_id, stream in self.outcome.streams.items():
             (fenced.add if stream.fenced else fenced.discard)(edge_id)
-        scarce = frozenset(line.sku for line in desk.waiting.values() if line.group >= 0)
+        # Asked of the table: who waits need not be among those that this turn looks at.
+        scarce = views.lacking_of(self.connection, {sku for _, sku in cells})
         return Situation(self.territory, frozenset(fenced), self.memory.present, scarce)
 
     def share_out(
-        self, book: Book, desk: Desk, cells: Iterable[Cell] | None = None, asks: Sequence[Need] = ()
+        self,
+        book: Book,
+        waiting: Iterable[Waiting],
+        cells: Iterable[Cell] | None = None,
+        asks: Sequence[Need] = (),
     ) -> None:
-        """Let the policy hand out and call back; feed it, and save book and desk.
+        """Let the policy hand out and call back; feed it, and save the book.
 
         Args:
-            book: the accounts that have moved, and those that may be drawn on.
-            desk: with the lines that wait for any of them.
+            book: the accounts that have moved.
+            waiting: lines that may be helped, with all others that wait for the same units.
             cells: which to settle; by default those that have moved.
             asks: what payments that wait lack.
         """
@@ -106,16 +111,16 @@ class Turn:
             if book.shares[cell][edge_id] < 0:
                 detail = f"{edge_id} has committed more of {cell} than it was ever granted"
                 self.note(Misfit("oversold", detail, edge_id=edge_id))
-        situation, handout = self.situation(desk), Handout()
         moved = list(book.moves) if cells is None else list(cells)
-        needs = needs_of(desk.waiting.values())
-        if needs or asks:
-            wanted = {cell for need in (*needs, *asks) for cell in need.cells()}
-            holdings.load_more(self.connection, book, wanted)
-            self.policy.relieve(book, situation, needs, asks, handout)
-        self.policy.settle(book, situation, moved, handout)
+        situation, handout = self.situation(moved), Handout()
+        needs = needs_of(waiting)
+        wanted = {cell for need in (*needs, *asks) for cell in need.cells()}
+        holdings.load_cells(self.connection, book, wanted)
         if any(balance.pool < 0 for balance in book.balances.values()):
+            # What a pool owes is promised already, so it comes before what anybody waits for.
             self.policy.pay_debts(book, situation, handout)
+        self.policy.relieve(book, situation, needs, asks, handout)
+        self.policy.settle(book, situation, moved, handout)
         self._hand_over(handout)
         for cell, move in book.moves.items():
             assert book.conserved(cell), cell
@@ -123,12 +128,11 @@ class Turn:
                 detail = f"{cell} is {-book.balances[cell].pool} units below what is promised"
                 self.note(Misfit("stock_debt", detail))
         holdings.save_book(self.connection, book)
-        views.save_desk(self.connection, desk)
 
     def share_out_all(self) -> None:
         """The same over all cells and all lines that wait."""
         book = holdings.load_whole_book(self.connection, self.book())
-        self.share_out(book, views.load_all_waiting(self.connection), list(book.balances))
+        self.share_out(book, views.load_all_lacking(self.connection), list(book.balances))
 
     def finish(self) -> Outcome:
         """Write what has gathered; what was done is complete with it."""

@@ -24,13 +24,12 @@ _TASKS: Final = where_in(tasks, tasks.c.task_id)
 _TASKS_OF_ORDER: Final = where_in(tasks, tasks.c.order_id)
 _ORDERS: Final = where_in(orders, orders.c.order_id)
 _WAITING_OF_ORDER: Final = where_in(waiting, waiting.c.order_id)
-_WAITING_FOR_SKU: Final = where_in(waiting, waiting.c.sku)
+_STOCK_HELPS: Final = waiting.c.group >= literal_column("0")  # spelled out for the partial index
+_LACKING_SKU: Final = where_in(waiting, waiting.c.sku, _STOCK_HELPS)
 
 
-def load_desk(
-    connection: Connection, order_ids: set[str], task_ids: set[str], skus: set[str]
-) -> Desk:
-    """These orders and tasks, what belongs to them, and all lines that wait for these SKUs."""
+def load_desk(connection: Connection, order_ids: set[str], task_ids: set[str]) -> Desk:
+    """These orders and tasks, and what belongs to them."""
     desk = Desk()
     for row in rows_in(connection, _TASKS, task_ids):
         desk.put_task(Task(*row))
@@ -42,10 +41,6 @@ def load_desk(
         desk.orders[row.order_id] = Order(*row)
     for row in rows_in(connection, _WAITING_OF_ORDER, wanted):
         desk.put_waiting(Waiting(*row))
-    # Lines of other orders: only the policy looks at them, at all that an order lacks.
-    others = {row.order_id for row in rows_in(connection, _WAITING_FOR_SKU, skus)} - wanted
-    for row in rows_in(connection, _WAITING_OF_ORDER, others):
-        desk.waiting[row.order_id, row.line] = Waiting(*row)
     return desk
 
 
@@ -61,26 +56,47 @@ def save_desk(connection: Connection, desk: Desk) -> None:
         )
 
 
-def load_all_waiting(connection: Connection) -> Desk:
-    """All lines that wait; no orders or tasks."""
-    desk = Desk()
-    for row in connection.execute(select(waiting)):
-        desk.put_waiting(Waiting(*row))
-    return desk
+def load_lacking(connection: Connection, skus: set[str]) -> list[Waiting]:
+    """Lines that wait for units of these SKUs, or of what their groups lack besides, and so on.
+
+    So it is whole groups, and whoever else waits for the same units is among them: else a
+    younger order would be served before an older one that was not looked at.
+    """
+    found: dict[tuple[str, int], Waiting] = {}
+    groups: set[tuple[str, int]] = set()
+    seen: set[str] = set()
+    while new := skus - seen:
+        seen |= new
+        more = {(row.order_id, row.group) for row in rows_in(connection, _LACKING_SKU, new)}
+        more -= groups
+        groups |= more
+        for row in rows_in(connection, _WAITING_OF_ORDER, {order_id for order_id, _ in more}):
+            if (row.order_id, row.group) in more:
+                found[row.order_id, row.line] = Waiting(*row)
+                skus = skus | {row.sku}
+    return list(found.values())
 
 
-def load_lacking(connection: Connection, rows_max: int) -> Desk:
-    """The oldest lines that wait for units; no orders or tasks."""
-    desk = Desk()
+def load_all_lacking(connection: Connection) -> list[Waiting]:
+    """All lines that wait for units."""
+    return [Waiting(*row) for row in connection.execute(select(waiting).where(_STOCK_HELPS))]
+
+
+def lacking_of(connection: Connection, skus: set[str]) -> frozenset[str]:
+    """Those of these SKUs that some line waits for."""
+    return frozenset(row.sku for row in rows_in(connection, _LACKING_SKU, skus))
+
+
+def lacking_after(connection: Connection, sku: str, rows_max: int) -> list[str]:
+    """The next SKUs after one, in their order, that some line waits for."""
     query = (
-        select(waiting)
-        .where(waiting.c.group >= literal_column("0"))  # spelled out for the partial index
-        .order_by(waiting.c.order_id, waiting.c.line)
+        select(waiting.c.sku)
+        .where(_STOCK_HELPS, waiting.c.sku > sku)
+        .distinct()
+        .order_by(waiting.c.sku)
         .limit(rows_max)
     )
-    for row in connection.execute(query):
-        desk.waiting[row.order_id, row.line] = Waiting(*row)
-    return desk
+    return list(connection.scalars(query))
 
 
 def load_poison(

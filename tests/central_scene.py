@@ -1,6 +1,6 @@
 """A scene for central's tests: a small network, and edges that write their logs by hand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,6 @@ from shared.frames import (
     Ask,
     Grant,
     Hello,
-    Lack,
     Recall,
     decode_bulk,
     decode_frame,
@@ -132,9 +131,9 @@ class ScriptedEdge:
         frame = Hello(epoch=self.epoch, sequence=end, feed=feed, boots=boots, unfit=unfit)
         return Message(topics.up(self.edge_id, topics.HELLO), encode_frame(frame))
 
-    def ask(self, sku: str, quantity: int, node_id: str | None = None) -> Message:
-        """A payment lacks units."""
-        frame = Ask(id=boot(7), lines=[Lack(sku=sku, quantity=quantity, node_id=node_id)])
+    def ask(self, sku: str, quantity: int, *nodes: str) -> Message:
+        """A payment lacks units, at the distribution centre if nothing else is said."""
+        frame = Ask(id=boot(7), lines=shortage(sku, quantity, nodes=nodes or ("dc",)))
         return Message(topics.up(self.edge_id, topics.ASK), encode_frame(frame))
 
 
@@ -197,9 +196,21 @@ def accepted(
 
 
 def shortage(
-    sku: str, quantity: int, line: int = 0, reason: Any = "share", node_id: str | None = None
+    sku: str,
+    quantity: int,
+    line: int = 0,
+    reason: Any = "share",
+    nodes: Iterable[str] = ("dc",),
+    group: int | None = None,
 ) -> list[Shortage]:
-    return [Shortage(line=line, sku=sku, quantity=quantity, reason=reason, node_id=node_id)]
+    """A line that waits, as a group of its own if it is for stock and nothing else is said."""
+    if group is None:
+        group = line if reason == "share" else -1
+    return [
+        Shortage(
+            line=line, sku=sku, quantity=quantity, reason=reason, nodes=list(nodes), group=group
+        )
+    ]
 
 
 def requested(order_id: str, node_id: str, sku: str, quantity: int, home: str) -> PickRequested:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from edge.store import Store
 from shared.errors import NotJsonError
+from shared.topics import down
 from tests.brokers import Broker, mosquitto_path, running
+from tests.central_scene import ScriptedEdge, received
 from tests.shop import network
-from tests.site import central, running_edge
+from tests.site import PATIENCE_S, central, client, running_edge
 
 ROOT = Path(__file__).parents[2]
 run = CliRunner()
@@ -117,6 +119,41 @@ def test_the_daemons_say_that_they_are_ready_feed_the_network_and_stop_in_good_o
     assert "every chain is whole" in verified.output
 
 
+async def test_an_operator_lists_poison_reads_it_again_and_fences_an_edge(
+    wan: Broker, tmp_path: Path
+) -> None:
+    centre = central_file(tmp_path, wan)
+
+    async def asked(*arguments: str, status: int = 0) -> str:
+        arguments = ("central", *arguments, "-c", centre)
+        done = await asyncio.to_thread(run.invoke, app, arguments, env={"COLUMNS": "200"})
+        assert done.exit_code == status, done.output
+        return done.output
+
+    daemon = Daemon("central", "run", "-c", centre)
+    try:
+        daemon.until("ready")
+        edge = ScriptedEdge("e1")
+        edge.say(received("dc", A=1), type="pointsman.moon.landed.v1")
+        async with client(wan, "e1", down("e1", "ack")) as wire, asyncio.timeout(PATIENCE_S):
+            for message in (edge.hello(), edge.batch()):
+                await wire.publish(message.topic, message.payload, 1)
+            async for answer in wire.messages:
+                if json.loads(bytes(answer.payload))["sequence"] == 1:
+                    break
+        listed = await asked("poison")
+        assert "unknown_type" in listed
+        assert "1 events without effect" in listed
+        again = await asked("replay", "--edge", "e1", "--sequence", "1")
+        assert "0 events have their effect now" in again
+        assert "1 remain: unknown_type" in again
+        assert "0 events have their effect now" in await asked("replay", "--edge", "e2")
+        assert "begins epoch 2" in await asked("fence", "e1")
+        assert "unknown_edge" in await asked("fence", "e7", status=1)
+    finally:
+        assert daemon.stop() == 0
+
+
 def test_hostile_text_reaches_the_terminal_as_text(tmp_path: Path) -> None:
     store = Store(tmp_path / "edge.db")
     store.quarantine("a/[/nope]/\x1b[31m", b"x", NotJsonError("[bold]\x1b[2J"), "2025-01-01")
@@ -199,7 +236,8 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
 @pytest.mark.parametrize(
     "command",
     [["edge", "run"], ["edge", "quarantine"], ["central", "run"], ["central", "verify"],
-     ["central", "network", "publish", "x.json"]],
+     ["central", "network", "publish", "x.json"], ["central", "fence", "e1"],
+     ["central", "poison"], ["central", "replay"]],
 )  # fmt: skip
 def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:
     missing = run.invoke(app, [*command, "-c", str(tmp_path / "none.toml")])

@@ -76,6 +76,7 @@ PURE = (
     "central/greeting.py",
     "central/hub.py",
     "central/recalls.py",
+    "central/relief.py",
     "central/stream.py",
     "central/territory.py",
 )

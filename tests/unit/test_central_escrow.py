@@ -4,10 +4,9 @@ from hypothesis import strategies as st
 
 from central.accounts import Book
 from central.demand import HALF_LIFE_MS, Demand
-from central.desk import Waiting
 from central.escrow import DemandPolicy, Handout, Situation
+from central.relief import Need
 from central.territory import Territory, territory_of
-from shared.frames import Lack
 from tests.central_scene import NOW_MS, network
 
 EDGES = ("e1", "e2", "e3")
@@ -136,24 +135,13 @@ def test_what_somebody_waits_for_is_not_levelled_out():
     assert handed_out(book, reserve=0.2).recalls != {}
 
 
-def test_what_was_granted_for_an_older_line_is_not_taken_for_a_younger_one():
-    book = book_with(4, {"e1": 4})
-    old = Waiting("01", 0, "e1", "A", 3, "share", granted=3)
-    young = Waiting("02", 0, "e2", "A", 4, "share")
-    handout = Handout()
-    DemandPolicy(0.2).call_back(book, ALL, [young, old], handout)
-    assert handout.recalls == {"e1": {DC: 1}}
-
-
 def test_a_debt_is_never_granted():
     book = book_with(5, {"e1": 5})
     book.post("count", DC, 2, "e1")
     assert settled(book) == {}
-    policy = DemandPolicy(0.2)
-    line = Waiting("o", 0, "e1", "A", 3, "share")
-    assert policy.relieve(book, ALL, [line], Handout()) == []
+    need = Need("e2", ("o", 0), {"A": 1}, ("dc",))
     handout = Handout()
-    policy.lend(book, ALL, "e2", [Lack(sku="A", quantity=1)], handout)
+    DemandPolicy(0.2).relieve(book, Situation(TERRITORY), [need], [need], handout)
     assert handout == Handout()
 
 
@@ -163,50 +151,22 @@ def test_stock_of_an_unknown_node_waits_for_its_network():
     assert settled(book) != {}
 
 
-def test_a_parked_line_gets_what_it_lacks_even_from_the_reserve():
+def test_an_order_that_waits_and_a_payment_may_dip_into_the_reserve():
     book = book_with(10, {"e1": 4, "e2": 4})
-    line = Waiting("o", 0, "e1", "A", 2, "share")
+    need = Need("e1", ("o", 0), {"A": 5}, ("dc",))
+    ask = Need("e3", ("0", 0), {"A": 1}, ("dc",))
     handout = Handout()
-    assert DemandPolicy(0.2).relieve(book, ALL, [line], handout) == [line]
-    assert (handout.grants, line.granted, book.balances[DC].pool) == ({"e1": {DC: 2}}, 2, 0)
+    DemandPolicy(0.2).relieve(book, ALL, [need], [ask], handout)
+    assert handout == Handout(grants={"e1": {DC: 1}, "e3": {DC: 1}})
+    assert book.balances[DC].pool == 0
 
 
-def test_a_line_that_only_one_node_can_help_is_granted_units_of_that_node_alone():
-    book = book_with(10)
-    book.post("receive", ("s-e2", "A"), 1, "")
-    line = Waiting("o", 0, "e1", "A", 2, "share", node_id="s-e2")
-    handout = Handout()
-    DemandPolicy(0.2).relieve(book, ALL, [line], handout)
-    assert handout.grants == {"e1": {("s-e2", "A"): 1}}
-
-
-def test_older_orders_are_relieved_first_and_fuller_pools_are_asked_first():
-    book = book_with(3)
-    book.post("receive", ("dc2", "A"), 5, "")
-    young = Waiting("02", 0, "e1", "A", 6, "share")
-    old = Waiting("01", 0, "e2", "A", 4, "share")
-    handout = Handout()
-    DemandPolicy(0.2).relieve(book, ALL, [young, old], handout)
-    assert handout.grants["e2"] == {("dc2", "A"): 4}
-    assert handout.grants["e1"] == {("dc", "A"): 3, ("dc2", "A"): 1}
-    assert (old.granted, young.granted) == (4, 4)
-
-
-@pytest.mark.parametrize("reason", ["unroutable", "packages_max"])
-def test_units_do_not_help_a_line_that_lacks_a_way(reason):
-    line = Waiting("o", 0, "e1", "A", 2, reason)
-    assert DemandPolicy(0.2).relieve(book_with(9), ALL, [line], Handout()) == []
-
-
-def test_a_payment_that_waits_may_dip_into_the_reserve_at_its_node_only():
+def test_a_payment_gets_nothing_that_would_have_to_be_recalled():
     book = book_with(10, {"e1": 8})
-    book.post("receive", ("s-e2", "A"), 1, "")
+    ask = Need("e3", ("0", 0), {"A": 3}, ("dc",))
     handout = Handout()
-    policy = DemandPolicy(0.2)
-    policy.lend(book, ALL, "e3", [Lack(sku="A", quantity=9, node_id="dc")], handout)
-    assert handout.grants == {"e3": {DC: 2}}
-    policy.lend(book, ALL, "e3", [Lack(sku="A", quantity=9)], handout)
-    assert handout.grants == {"e3": {DC: 2, ("s-e2", "A"): 1}}
+    DemandPolicy(0.2).relieve(book, ALL, [], [ask], handout)
+    assert handout == Handout()
 
 
 def test_a_fenced_edge_gets_nothing_and_its_store_s_stock_stays():
@@ -215,11 +175,13 @@ def test_a_fenced_edge_gets_nothing_and_its_store_s_stock_stays():
     book = book_with(9)
     book.post("receive", cell, 4, "")
     assert settled(book, situation=fenced).keys() == {"e1", "e3"}
-    line = Waiting("o", 0, "e2", "A", 1, "share")
-    other = Waiting("p", 0, "e1", "A", 9, "share")
+    needs = [
+        Need("e2", ("o", 0), {"A": 1}, ("dc",)),
+        Need("e1", ("p", 0), {"A": 4}, ("s-e2",)),
+    ]
     handout = Handout()
-    DemandPolicy(0.2).relieve(book, fenced, [line, other], handout)
-    assert "e2" not in handout.grants
+    DemandPolicy(0.2).relieve(book, fenced, needs, [], handout)
+    assert handout == Handout()
     assert book.balances[cell].pool == 4
 
 

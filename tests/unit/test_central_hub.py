@@ -111,15 +111,14 @@ def test_a_later_plan_ends_the_waiting():
     assert ("o", 0) in desk.changed_waiting
 
 
-def test_a_line_that_parks_again_lacks_everything_again():
+def test_exactly_the_lines_wait_that_were_told_last():
     desk, _ = told(accepted("o", None, quantity=3, parked=3))
-    desk.waiting["o", 0].granted = 3
-    assert desk.waiting["o", 0].lacking() == 0
-    desk.park("e1", "o", shortage("A", 3), anew=False)
-    assert desk.waiting["o", 0].lacking() == 0
-    desk.park("e1", "o", shortage("A", 3), anew=True)
-    assert desk.waiting["o", 0].lacking() == 3
-    desk.park("e1", "o", [], anew=False)
+    desk.park("e1", "o", shortage("B", 2, line=1, nodes=("s-e1", "dc"), group=0))
+    assert list(desk.waiting) == [("o", 1)]
+    line = desk.waiting["o", 1]
+    assert (line.sku, line.units, line.group, line.nodes) == ("B", 2, 0, "s-e1 dc")
+    assert desk.changed_waiting == {("o", 0), ("o", 1)}
+    desk.park("e1", "o", [])
     assert desk.waiting == {}
 
 
