@@ -72,8 +72,8 @@ def rejoin(turn: Turn, stream: Stream, hello: Hello) -> None:
         turn.drop_feed(stream)
     frame = Rejoin(epoch=stream.share_epoch, restored=restored)
     stream.rejoin = turn.feed(stream.edge_id, "rejoin", encode_frame(frame))
-    if restored and turn.memory.body is not None:
-        turn.feed(stream.edge_id, "network", turn.memory.body)
+    if restored:
+        turn.introduce(stream.edge_id)
 
 
 def retell(turn: Turn, stream: Stream, past_days: int) -> None:

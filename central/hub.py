@@ -195,8 +195,8 @@ def _unknown(desk: Desk, order_id: str) -> list[Misfit]:
 
 def _requested(desk: Desk, data: PickRequested, time_ms: int) -> list[Misfit]:
     task = desk.tasks.get(data.task_id)
-    if task is None or task.home_edge_id not in (None, data.home_edge_id):
-        task = Task(data.task_id)  # what was reported was of the order's second edge
+    if task is None:
+        task = Task(data.task_id)
     elif task.units:
         return [Misfit("task_twice", f"task {data.task_id} was requested before", data.order_id)]
     task.order_id, task.node_id = data.order_id, data.node_id

@@ -18,9 +18,11 @@ from central.relief import Need, needs_of
 from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read, take
 from central.territory import territory_of
 from central.turn import Turn
+from shared.clock import to_ms
 from shared.envelope import decode_event
 from shared.errors import InternalError, InvalidDataError, PointsmanError
 from shared.events import (
+    CapacityAnnounced,
     Data,
     EpochBegan,
     OrderAccepted,
@@ -336,6 +338,10 @@ def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) 
     territory = turn.territory
     for edge_id in destinations(entry.edge_id, data, territory, edges):
         turn.feed(edge_id, "event", entry.raw)
+    if isinstance(data, CapacityAnnounced):
+        assert entry.event is not None
+        ends_ms = max(to_ms(slot.ends_at) for slot in data.slots)
+        streams.save_capacity(turn.connection, entry.event.id, ends_ms, entry.raw)
     if isinstance(data, PickRequested) and data.node_id not in territory.home:
         turn.note(Misfit("unknown_node", f"no network has node {data.node_id}"), entry)
     if isinstance(data, OrderAccepted):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from central.database import insert_all, upsert
 from central.feed import Item
 from central.stream import Stream
-from central.tables import contacts, feed, networks, noted, streams
+from central.tables import capacities, contacts, feed, networks, noted, streams
 from shared.frames import ContactFor, encode_frame
 
 _OF_EDGE = feed.c.edge_id == bindparam("of")
@@ -69,6 +69,18 @@ def latest_network(connection: Connection) -> bytes | None:
     """The document of the latest network, as it was published."""
     query = select(networks.c.document).order_by(networks.c.version.desc()).limit(1)
     return connection.scalar(query)
+
+
+def save_capacity(connection: Connection, event_id: str, ends_ms: int, raw: bytes) -> None:
+    """Keep an announcement of pick capacity until its last slot is over."""
+    upsert(connection, capacities, [{"event_id": event_id, "ends_ms": ends_ms, "raw": raw}])
+
+
+def load_capacities(connection: Connection, now_ms: int) -> list[bytes]:
+    """Announcements that are not over, in the order of their events; the others are forgotten."""
+    connection.execute(delete(capacities).where(capacities.c.ends_ms <= now_ms))
+    query = select(capacities.c.raw).order_by(capacities.c.ends_ms, capacities.c.event_id)
+    return list(connection.scalars(query))
 
 
 def save_network(connection: Connection, version: int, document: bytes) -> None:

@@ -179,6 +179,15 @@ feed = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# What nodes can pick, for edges that join later.
+capacities = Table(
+    "capacities",
+    metadata,
+    Column("event_id", String, primary_key=True),
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+
 networks = Table(
     "networks",
     metadata,

@@ -52,9 +52,15 @@ class Turn:
         stream = self.find(edge_id)
         if stream is None:
             stream = self.outcome.streams[edge_id] = Stream(edge_id)
-            if self.memory.body is not None:
-                self.feed(edge_id, "network", self.memory.body)
+            self.introduce(edge_id)
         return stream
+
+    def introduce(self, edge_id: str) -> None:
+        """Feed an edge what it cannot know: the network, and what its nodes can pick."""
+        if self.memory.body is not None:
+            self.feed(edge_id, "network", self.memory.body)
+        for raw in streams.load_capacities(self.connection, self.now_ms):
+            self.feed(edge_id, "event", raw)
 
     def feed(self, edge_id: str, kind: FeedKind, body: bytes) -> int:
         """Add an item to an edge's feed; returns its number."""

@@ -228,10 +228,11 @@ def test_what_a_second_edge_says_of_an_order_leaves_it_alone():
         ("e2", accepted("o", None, quantity=2, parked=2)),
         ("e2", OrderParked(order_id="o", parked=shortage("A", 2))),
         ("e2", RoutePlanned(order_id="o", plan=plan("s-e2", "A", 2))),
-        ("e2", requested("o", "s-e2", "A", 2, home="e2")),
-        ("e2", PickAccepted(task_id=TASK, node_id="s-e2", home_edge_id="e2")),
-        ("e2", OrderCancelled(order_id="o", withdrawn=[TASK], nothing_left=True)),
+        ("e2", msgspec.structs.replace(requested("o", "s-e2", "A", 2, home="e2"), task_id="o.2")),
+        ("e2", PickAccepted(task_id="o.2", node_id="s-e2", home_edge_id="e2")),
+        ("e2", OrderCancelled(order_id="o", withdrawn=["o.2"], nothing_left=True)),
     )
+    assert desk.tasks["o.2"].state == "withdrawn"  # it is a real task, of the second edge
     assert codes == ["order_twice"]
     assert (desk.waiting, desk.tasks[TASK].node_id) == ({}, "dc")
     assert (desk.orders["o"].edge_id, desk.orders["o"].state) == ("e1", "planned")
@@ -240,7 +241,7 @@ def test_what_a_second_edge_says_of_an_order_leaves_it_alone():
 
 def test_a_report_of_the_second_edge_s_task_that_came_first_is_not_of_the_order_s():
     desk, codes = told_by(
-        ("e2", PickAccepted(task_id=TASK, node_id="s-e2", home_edge_id="e2")),
+        ("e2", PickAccepted(task_id="o.2", node_id="s-e2", home_edge_id="e2")),
         ("e1", accepted("o", plan("dc", "A", 2), quantity=2)),
         ("e1", requested("o", "dc", "A", 2, home="e1")),
     )

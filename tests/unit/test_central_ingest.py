@@ -7,7 +7,6 @@ from sqlalchemy import text
 from central import hub, streams
 from central.core import Message
 from central.holdings import broken_cells
-from central.stream import NO_BOOT
 from central.tables import (
     exceptions,
     ledger,
@@ -19,7 +18,7 @@ from central.tables import (
 from central.tables import streams as streams_table
 from shared import topics
 from shared.events import PackageShipped, RoutePlanned, StockCounted
-from shared.frames import Ack, Hello, encode_frame
+from shared.frames import NO_BOOT, Ack, Hello, encode_frame
 from shared.parts import CountLine, PlannedLine
 from tests.central_scene import (
     NOW_MS,

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from central import hub
-from central.stream import NO_BOOT
 from central.tables import ledger, orders, poison
 from shared import envelope
 from shared.events import BY_TYPE, StockReceived
+from shared.frames import NO_BOOT
 from tests.central_scene import (
     ScriptedEdge,
     accepted,
