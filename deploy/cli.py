@@ -259,6 +259,25 @@ def broker(
     run(serve(host, port, lambda: typer.echo(f"listening on {host}:{port}")))
 
 
+@app.command("fit-lanes")
+def fit_lanes(
+    history: Annotated[Path, typer.Option(help="Delivered shipments: .csv, or JSON lines.")],
+    document: Annotated[Path, typer.Option("--network", help="Network document, JSON.")],
+    out: Annotated[Path, typer.Option(help="Where to write it with the times fitted.")],
+    half_life_days: Annotated[
+        float, typer.Option(min=0, help="Older shipments count for less: half per so long. 0: not.")
+    ] = 90,
+) -> None:
+    """Learn transit and handling times from history, and write them into a network document."""
+    from deploy.lanes import run as fit
+
+    try:
+        taught(lambda paths: fit(*paths, half_life_days or None), (history, document, out))
+    except OSError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
 @app.command("demo")
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the day.")] = False,

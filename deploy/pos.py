@@ -14,7 +14,16 @@ from shared.envelope import decode_data, decode_event, encode_event, make_event
 from shared.errors import PointsmanError
 from shared.events import Data, InputRejected, OrderAccepted, Payment, RoutePlanned, RouteRequested
 from shared.mqtt import NO_DELAY, QOS
-from shared.parts import Destination, Fulfilment, FulfilmentKind, Line, Money, Plan, Shortage
+from shared.parts import (
+    Destination,
+    Fulfilment,
+    FulfilmentKind,
+    Line,
+    Money,
+    Package,
+    Plan,
+    Shortage,
+)
 from shared.settings import Broker
 from shared.topics import ROOT, device_source, down, up
 
@@ -154,7 +163,7 @@ def show(answer: Data, console: Console) -> bool:
 def _show_plan(plan: Plan | None, console: Console) -> None:
     if plan is None:
         return
-    table = Table("package", "node", "service", "lines", "ready", "arrives", "cost")
+    table = Table("package", "node", "service", "lines", "ready", "likely", "arrives", "cost")
     for package in plan.packages:
         table.add_row(
             str(package.package),
@@ -162,7 +171,8 @@ def _show_plan(plan: Plan | None, console: Console) -> None:
             package.service_id,
             ", ".join(f"{line.quantity} x {line.sku}" for line in package.lines),
             f"{package.ready_at:%d %b %H:%M}",
-            f"{package.arrives_at:%d %b %H:%M}",
+            "" if package.edd_at is None else f"{package.edd_at:%d %b %H:%M}",
+            f"{package.arrives_at:%d %b %H:%M}" + _chance(package),
             f"{package.cost_minor / 100:.2f}",
         )
     console.print(table)
@@ -171,6 +181,11 @@ def _show_plan(plan: Plan | None, console: Console) -> None:
         f"cost {plan.cost.minor / 100:.2f} {plan.cost.currency}, {proof}; "
         f"profile {plan.profile}, snapshot {plan.snapshot[:12]}"
     )
+
+
+def _chance(package: Package) -> str:
+    chance = package.on_time_per_mille
+    return "" if chance is None else f" ({chance / 10:.1f} % by the deadline)"
 
 
 def _show_parked(parked: list[Shortage], console: Console) -> None:

@@ -5,14 +5,20 @@ for one snapshot only; everything that outlives a decision is kept by name.
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import transits
+from edge.routing.calendar import waits_min
+from edge.routing.lateness import unwidened
+from shared.clock import to_ms
 from shared.frames import encode_bulk
 from shared.limits import WEIGHT_G_MAX
-from shared.network import Network
+from shared.network import Network, Node
 
 Ints = NDArray[np.int64]
 
@@ -20,7 +26,15 @@ COUNTER = "counter"
 """The service by which goods leave over the counter: no carrier, no tariff, no transit."""
 
 _MINUTE_MS = 60_000
-_DAY_MIN = 1440
+_DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1)
+
+FRESH_DAYS = 7
+"""Times as old as this are taken as true."""
+WIDEN_PER_MILLE_DAY = 2
+WIDEN_PER_MILLE_MAX = 2_000
+"""Each day more makes their spread so much wider, up to twice: see `tests/oracle/calibration.py`
+for what it does to real deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +44,27 @@ class Options:
     Attributes:
         node: int64[O], position of the node.
         service: int64[O], position of the service.
-        transit_h: int64[O], hours from hand-over to arrival.
         tariff: int64[O], row of the tariff table.
+        tail: int64[O], row of the snapshot's tails.
+        pickup: int64[O], row of the snapshot's collections, -1 where there is no cut-off.
     """
 
     node: Ints
     service: Ints
-    transit_h: Ints
     tariff: Ints
+    tail: Ints
+    pickup: Ints
+
+    def where(self, keep: NDArray[np.bool_]) -> "Options":
+        """Some of them."""
+        return Options(
+            self.node[keep], self.service[keep], self.tariff[keep], self.tail[keep],
+            self.pickup[keep],
+        )  # fmt: skip
 
 
 _NOTHING: Ints = np.empty(0, np.int64)
-_NO_OPTIONS = Options(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
+_NO_OPTIONS = Options(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 class Snapshot:
@@ -51,8 +74,11 @@ class Snapshot:
         digest: SHA-256 of the snapshot's wire form; names it as an input of a plan.
         step_g, step_price: int64[T, K], tariff steps, rows padded with -1; the last row is the
             counter's: price 0. Weight limits include the service's own.
+        limit_g: int64[T], the heaviest package of each row.
         weight_g: int64[P], grams of one unit of each product.
         open: bool[N]; handling_min, handling_minor: int64[N].
+        calendar, tails, pickups: when nodes work, how long things take, when carriers collect;
+            tables of `edge.routing.calendar` and `edge.routing.lateness`.
     """
 
     def __init__(self, network: Network) -> None:
@@ -66,12 +92,16 @@ class Snapshot:
         self.open = np.array([node.status == "open" for node in network.nodes], np.bool_)
         self.handling_min = np.array([node.handling_min for node in network.nodes], np.int64)
         self.handling_minor = np.array([node.handling_minor for node in network.nodes], np.int64)
-        self._opens_min = np.array([node.opens_min for node in network.nodes], np.int64)
-        self._closes_min = np.array([node.closes_min for node in network.nodes], np.int64)
-        self._offset_min = np.array([node.utc_offset_min for node in network.nodes], np.int64)
+        self.calendar = _calendar(network.nodes)
+        self.made_ms = None if network.made_at is None else to_ms(network.made_at)
         self._limited_tariffs()
         self._options: dict[str, Options] = {}
+        self._rows = transits.Rows()
+        self._overrun = [_overrun(node) for node in network.nodes]
+        self._counter_tail = [self._rows.row(overrun) for overrun in self._overrun]
+        self._collections()
         self._lanes_by_region()
+        self.tails = self._rows.tails()
 
     def _limited_tariffs(self) -> None:
         """One tariff row per (tariff, service) in use, cut at the service's weight limit."""
@@ -98,17 +128,35 @@ class Snapshot:
         for i, row in enumerate(rows):
             self.step_g[i, : len(row)] = [grams for grams, _ in row]
             self.step_price[i, : len(row)] = [price for _, price in row]
+        self.limit_g: Ints = self.step_g.max(axis=1)
+
+    def _collections(self) -> None:
+        """When carriers collect, by row; a node's overrun stands beside it."""
+        self._pickup_row: dict[tuple[str, str], int] = {}
+        table: list[tuple[int, int, int]] = []
+        for pickup in self.network.pickups:
+            self._pickup_row[pickup.node_id, pickup.service_id] = len(table)
+            overrun = self._rows.row(self._overrun[self.node_ix[pickup.node_id]])
+            days = pickup.weekdays or range(1, 8)
+            table.append((pickup.cutoff_min, _bits(days), overrun))
+        self.pickups = np.array(table, np.int64).reshape(len(table), 3)
 
     def _lanes_by_region(self) -> None:
+        spreads = {x.transit_id: tuple(x.spread_min) for x in self.network.transits}
         serves = {node.node_id: frozenset(node.serves) for node in self.network.nodes}
-        rows: dict[str, list[tuple[int, int, int, int]]] = {}
+        rows: dict[str, list[tuple[int, ...]]] = {}
         for lane in self.network.lanes:
             node = self.node_ix[lane.node_id]
             area = serves[lane.node_id]
             if self.open[node] and (not area or lane.region in area):
                 tariff = self._tariff_row[lane.tariff_id, lane.service_id]
                 service = self.service_ix[lane.service_id]
-                rows.setdefault(lane.region, []).append((node, service, lane.transit_h, tariff))
+                known = spreads.get(lane.transit_id or "")
+                transit = known or transits.stated(lane.transit_h * 60)
+                pickup = self._pickup_row.get((lane.node_id, lane.service_id), -1)
+                overrun = self._overrun[node] if pickup < 0 else transits.POINT
+                tail = self._rows.row(transit, overrun)
+                rows.setdefault(lane.region, []).append((node, service, tariff, tail, pickup))
         for region, options in rows.items():
             table = np.array(sorted(options), np.int64).T
             self._options[region] = Options(*(np.ascontiguousarray(column) for column in table))
@@ -121,8 +169,9 @@ class Snapshot:
         """The one option of goods that the customer takes at a node; none while it is closed."""
         if node is None or not self.open[node]:
             return _NO_OPTIONS
-        one, zero = np.array([node], np.int64), np.zeros(1, np.int64)
-        return Options(one, zero - 1, zero, zero + self.counter_tariff)
+        one = np.ones(1, np.int64)
+        tail = one * self._counter_tail[node]
+        return Options(one * node, -one, one * self.counter_tariff, tail, -one)
 
     def serves(self, node: int, region: str) -> bool:
         """Whether the service area of node number `node` holds `region`."""
@@ -130,7 +179,7 @@ class Snapshot:
         return not area or region in area
 
     def ready_ms(self, nodes: Ints, now_ms: int) -> Ints:
-        """When each node has a package ready that is ordered now.
+        """When each node has a package ready that is ordered now, if all goes as stated.
 
         Work starts at once within opening hours, else at the next opening, and takes the
         node's handling time.
@@ -142,13 +191,39 @@ class Snapshot:
         Returns:
             int64[O], milliseconds since 1970 UTC.
         """
-        minute = (now_ms // _MINUTE_MS + self._offset_min[nodes]) % _DAY_MIN
-        opens = self._opens_min[nodes]
-        closed = (minute < opens) | (minute >= self._closes_min[nodes])
-        wait_min = np.where(closed, (opens - minute) % _DAY_MIN, 0)
+        wait_min = waits_min(now_ms // _MINUTE_MS, nodes, self.calendar)
         ready: Ints = now_ms + (wait_min + self.handling_min[nodes]) * _MINUTE_MS
         return ready
+
+    def widen_per_mille(self, now_ms: int) -> int:
+        """How much wider the spread of the network's times is for their age."""
+        if self.made_ms is None:
+            return unwidened
+        days = (now_ms - self.made_ms) // _DAY_MS - FRESH_DAYS
+        return min(unwidened + max(days, 0) * WIDEN_PER_MILLE_DAY, WIDEN_PER_MILLE_MAX)
 
     def service_id(self, service: int) -> str:
         """Name of a service position; -1 is the counter."""
         return COUNTER if service < 0 else self.network.services[service].service_id
+
+
+def _overrun(node: Node) -> transits.Known:
+    """How far from its nominal ready time a node has a package ready."""
+    known = tuple(node.handling_spread_min) or transits.stated(node.handling_min)
+    return transits.shifted(known, node.handling_min)
+
+
+def _bits(weekdays: Iterable[int]) -> int:
+    return sum(1 << (day - 1) for day in set(weekdays))
+
+
+def _calendar(nodes: Sequence[Node]) -> Ints:
+    hours = [
+        (node.utc_offset_min, node.opens_min, node.closes_min, _bits(node.closed_weekdays))
+        for node in nodes
+    ]
+    width = max(len(node.closed_on) for node in nodes)
+    closed = np.full((len(nodes), width), -1, np.int64)
+    for i, node in enumerate(nodes):
+        closed[i, : len(node.closed_on)] = [(day - _EPOCH).days for day in node.closed_on]
+    return np.hstack([np.array(hours, np.int64), closed])

@@ -36,6 +36,11 @@ NODES_MAX: Final = 2_000
 PRODUCTS_MAX: Final = 200_000
 SERVICES_MAX: Final = 64
 LANES_MAX: Final = 500_000
+TRANSITS_MAX: Final = 50_000
+PICKUPS_MAX: Final = 20_000
+HOLIDAYS_MAX: Final = 100
+"""Closed days by date that one node may name: several years of holidays."""
+
 TARIFFS_MAX: Final = 5_000
 TARIFF_STEPS_MAX: Final = 64
 REGIONS_MAX: Final = 512

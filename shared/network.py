@@ -4,7 +4,8 @@ A planner writes it as one JSON document; central numbers it and sends it down t
 every edge; the edge builds its arrays from it (`edge.network`).
 """
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,21 +13,40 @@ from msgspec import Meta, Struct
 from shared.errors import InvalidDataError, NotJsonError, split_error
 from shared.limits import (
     COST_MINOR_MAX,
+    HOLIDAYS_MAX,
     LANES_MAX,
     NODES_MAX,
     PACKAGES_MAX,
+    PICKUPS_MAX,
     PRODUCTS_MAX,
     REGIONS_MAX,
     SERVICES_MAX,
     TARIFF_STEPS_MAX,
     TARIFFS_MAX,
+    TRANSITS_MAX,
     WEIGHT_G_MAX,
 )
-from shared.parts import Currency, Name, Text, is_slot
+from shared.parts import Currency, Moment, Name, Text, is_slot
 
 Minute = Annotated[int, Meta(ge=0, le=1440, description="Minute of the local day.")]
 Grams = Annotated[int, Meta(ge=1, le=WEIGHT_G_MAX)]
 Cost = Annotated[int, Meta(ge=0, le=COST_MINOR_MAX, description="Minor units.")]
+Weekday = Annotated[int, Meta(ge=1, le=7, description="ISO 8601: Monday is 1, Sunday 7.")]
+
+LEVELS_PER_MILLE: Final = (
+    0, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990, 1_000,
+)  # fmt: skip
+"""Where a distribution is told: by its minutes at these quantiles, straight lines between them.
+The first and the last are the least and the most that is believed in."""
+
+Spread = Annotated[
+    list[Annotated[int, Meta(ge=0, le=120_000)]],
+    Meta(
+        max_length=len(LEVELS_PER_MILLE),
+        description="Minutes at the quantiles 0, 1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, "
+        "99 and 100 %, none below the one before it; empty: unknown.",
+    ),
+]
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,11 +72,21 @@ class Node(Row, frozen=True):
     serves: Annotated[
         list[Name], Meta(max_length=REGIONS_MAX, description="Service area; empty: every region.")
     ] = []
+    handling_spread_min: Annotated[
+        Spread, Meta(description="Order to hand-over, backlog included, from history.")
+    ] = []
+    closed_weekdays: Annotated[
+        list[Weekday], Meta(max_length=6, description="Days without work, every week.")
+    ] = []
+    closed_on: Annotated[
+        list[date], Meta(max_length=HOLIDAYS_MAX, description="Days without work, by date.")
+    ] = []
 
     def __post_init__(self) -> None:
         """A node that never opens is closed, and should say so."""
         if self.opens_min >= self.closes_min:
             raise ValueError("opens_min must be before closes_min")
+        _check_spread("handling_spread_min", self.handling_spread_min)
 
 
 class Service(Row, frozen=True):
@@ -87,14 +117,50 @@ class Tariff(Row, frozen=True):
             raise ValueError("steps must ascend by weight_g_max")
 
 
+class Transit(Row, frozen=True):
+    """How long a service takes, from hand-over to delivery, as history has it.
+
+    `pointsman fit-lanes` writes it. Lanes may share one.
+    """
+
+    transit_id: Name
+    spread_min: Annotated[Spread, Meta(min_length=len(LEVELS_PER_MILLE))]
+    shipments: Annotated[
+        int, Meta(ge=0, le=10**9, description="Deliveries of the lane itself that it rests on.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        """Quantiles out of order are no distribution."""
+        _check_spread("spread_min", self.spread_min)
+
+
 class Lane(Row, frozen=True):
     """A service from a node to a region: how long, and by which tariff."""
 
     node_id: Name
     service_id: Name
     region: Name
-    transit_h: Annotated[int, Meta(ge=0, le=2_000)]
+    transit_h: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2_000,
+            description="Stated hours; without a transit, taken as kept nine times in ten.",
+        ),
+    ]
     tariff_id: Name
+    transit_id: Annotated[Name, Meta(description="The distribution, where known.")] | None = None
+
+
+class Pickup(Row, frozen=True):
+    """When a carrier collects at a node: what is ready after the cut-off leaves the next time."""
+
+    node_id: Name
+    service_id: Name
+    cutoff_min: Minute
+    weekdays: Annotated[
+        list[Weekday], Meta(max_length=7, description="Days it comes; empty: every day.")
+    ] = []
 
 
 class Product(Row, frozen=True):
@@ -110,7 +176,15 @@ class Profile(Row, frozen=True):
 
     version: Name
     split_cost_minor: Annotated[Cost, Meta(description="Per package beyond the first.")] = 0
-    late_minor_per_h: Annotated[Cost, Meta(description="Per hour beyond the deadline.")] = 0
+    late_minor: Annotated[
+        Cost, Meta(description="Per package that is late, times its probability.")
+    ] = 0
+    late_minor_per_h: Annotated[
+        Cost, Meta(description="Per hour beyond the deadline, times the expected hours.")
+    ] = 0
+    promise_per_mille: Annotated[
+        int, Meta(ge=500, le=999, description="Quantile of the arrival that is promised.")
+    ] = 900
     packages_max: Annotated[int, Meta(ge=1, le=PACKAGES_MAX)] = 8
     reroute_minor: Annotated[
         Cost, Meta(description="What it costs when a node fails its pick.")
@@ -128,6 +202,18 @@ class Network(Row, frozen=True):
     tariffs: Annotated[list[Tariff], Meta(max_length=TARIFFS_MAX)]
     lanes: Annotated[list[Lane], Meta(max_length=LANES_MAX)]
     products: Annotated[list[Product], Meta(min_length=1, max_length=PRODUCTS_MAX)]
+    transits: Annotated[list[Transit], Meta(max_length=TRANSITS_MAX)] = []
+    pickups: Annotated[
+        list[Pickup],
+        Meta(max_length=PICKUPS_MAX, description="Node and service without one: at any time."),
+    ] = []
+    made_at: (
+        Annotated[
+            Moment,
+            Meta(description="When its times were true; their uncertainty grows from then on."),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         """Names must be unique, and what is referred to must exist."""
@@ -137,15 +223,22 @@ class Network(Row, frozen=True):
         for sku in _unique("products", [product.sku for product in self.products]):
             if is_slot(sku):
                 raise ValueError(f"the SKU {sku!r} begins like the name of a slot")
+        transits = _unique("transits", [transit.transit_id for transit in self.transits])
         _unique("lanes", [f"{x.node_id} {x.service_id} {x.region}" for x in self.lanes])
         for lane in self.lanes:
             for name, known in (
                 (lane.node_id, nodes),
                 (lane.service_id, services),
                 (lane.tariff_id, tariffs),
+                (lane.transit_id, transits),
             ):
-                if name not in known:
+                if name is not None and name not in known:
                     raise ValueError(f"a lane names {name!r}, which is not in the document")
+        _unique("pickups", [f"{x.node_id} {x.service_id}" for x in self.pickups])
+        for pickup in self.pickups:
+            for name, known in ((pickup.node_id, nodes), (pickup.service_id, services)):
+                if name not in known:
+                    raise ValueError(f"a pickup names {name!r}, which is not in the document")
 
 
 def _unique(what: str, names: list[str]) -> set[str]:
@@ -154,6 +247,13 @@ def _unique(what: str, names: list[str]) -> set[str]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{what}: {twice!r} stands twice")
     return known
+
+
+def _check_spread(what: str, spread_min: list[int]) -> None:
+    if spread_min and (
+        len(spread_min) != len(LEVELS_PER_MILLE) or spread_min != sorted(spread_min)
+    ):
+        raise ValueError(f"{what} must be {len(LEVELS_PER_MILLE)} numbers, none below its last")
 
 
 def parse_network(document: bytes) -> Network:

@@ -129,7 +129,16 @@ class Package(Part, frozen=True):
     lines: Annotated[list[PlannedLine], Meta(min_length=1, max_length=LINES_MAX)]
     cost_minor: Annotated[Minor, Meta(description="Cost-to-serve of this package.")]
     ready_at: Annotated[Moment, Meta(description="When the node has it ready.")]
-    arrives_at: Annotated[Moment, Meta(description="The promise.")]
+    arrives_at: Annotated[
+        Moment, Meta(description="The promise: kept with the probability that the profile names.")
+    ]
+    edd_at: (
+        Annotated[Moment, Meta(description="As likely before as after: the median arrival.")] | None
+    ) = None
+    on_time_per_mille: (
+        Annotated[int, Meta(ge=0, le=1_000, description="P(arrives by the deadline), if any.")]
+        | None
+    ) = None
     late_s: Annotated[
         int, Meta(ge=0, le=10**9, description="Seconds that the promise misses the deadline by.")
     ] = 0
@@ -152,6 +161,16 @@ class Exclusion(Part, frozen=True):
     code: ExclusionCode
 
 
+class StaleInput(Part, frozen=True):
+    """Old data that a plan rests on, and what was made of its age."""
+
+    source: Annotated[Literal["network"], Meta(description="What is old.")]
+    age_s: Annotated[int, Meta(ge=0, le=10**12)]
+    widened_per_mille: Annotated[
+        int, Meta(ge=1_000, le=10_000, description="Its spread counts for so much of itself.")
+    ]
+
+
 class Plan(Part, frozen=True):
     """Which node ships which lines, with the proof of how good that is."""
 
@@ -164,6 +183,9 @@ class Plan(Part, frozen=True):
         str, Meta(pattern=r"^[0-9a-f]{32}$", description="Hash over every input of the decision.")
     ]
     excluded: Annotated[list[Exclusion], Meta(max_length=NODES_MAX)] = []
+    stale: Annotated[
+        list[StaleInput], Meta(max_length=8, description="Old data, made less certain for it.")
+    ] = []
 
 
 ShortageReason = Literal["share", "ship_together", "unroutable", "packages_max", "capacity"]

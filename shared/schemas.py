@@ -67,6 +67,7 @@ VERSION: Final = "0.1.0"
 
 _NINE = datetime(2025, 1, 13, 1, 0, tzinfo=UTC)
 _NOON = datetime(2025, 1, 13, 4, 0, tzinfo=UTC)
+_EVENING = datetime(2025, 1, 13, 11, 0, tzinfo=UTC)
 _NEXT_DAY = datetime(2025, 1, 14, 6, 0, tzinfo=UTC)
 _TILL: Final = "till-17"
 _NODE: Final = "dc-guangzhou"
@@ -250,6 +251,8 @@ _PLAN = Plan(
             cost_minor=1_180,
             ready_at=_NOON,
             arrives_at=_NEXT_DAY,
+            edd_at=_EVENING,
+            on_time_per_mille=900,
         )
     ],
     cost=Money(minor=1_180, currency="CNY"),

@@ -1,4 +1,4 @@
-"""How the kernels of large orders are compiled: once, each by itself, and cached.
+"""How the kernels of lateness and of large orders are compiled: once, each by itself, and cached.
 
 A kernel's signature is read from its annotations, so nothing is compiled for more than one
 set of types, and calling it compiles nothing.
@@ -31,6 +31,9 @@ Relaxed = tuple[Table, Ints, Ints, Ints]
 Steps = tuple[Ints, Ints, Ints, Ints]
 """Of P packages: int64[P] first step, int64[P] last one, int64[K] weight, int64[K] price."""
 
+Tails = NDArray[np.int32]
+"""Two-dimensional: distributions by row, see ``lateness``."""
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 _TYPES = {
@@ -43,11 +46,13 @@ _TYPES = {
     "Sites": "Tuple((boolean[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1]))",
     "Relaxed": "Tuple((int64[:, ::1], int64[::1], int64[::1], int64[::1]))",
     "Steps": "UniTuple(int64[::1], 4)",
+    "Tails": "int32[:, ::1]",
 }
 
 
 _SOURCES = (
-    "chosen", "improve", "kernel", "placing", "relaxation", "root", "search", "sites", "tolls",
+    "calendar", "chosen", "improve", "kernel", "lateness", "placing", "relaxation", "root",
+    "search", "sites", "tails", "tolls",
 )  # fmt: skip
 _config: Any = numba_config
 
@@ -81,6 +86,16 @@ def signature_of(function: Callable[..., object]) -> str:
     else:
         result = _TYPES[returned]
     return f"{result}({', '.join(_TYPES[name] for name in types.values())})"
+
+
+def inlined(function: Function) -> Function:
+    """A part of kernels that numba writes into each of its callers.
+
+    A call of its own would count the references of every array that it is passed, at the price
+    of several look-ups in them.
+    """
+    assert Path(function.__code__.co_filename).stem in _SOURCES, "its text would not be watched"
+    return cast("Function", njit(inline="always")(function))
 
 
 def kernel(function: Function) -> Function:

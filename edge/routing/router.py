@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from edge.capacity import Slots
 from edge.failures import Failures
 from edge.network import Ints, Options, Snapshot
+from edge.routing.arrival import Arrivals
 from edge.routing.problem import Problem, Solution
 from edge.routing.question import Question, Routed, group_wants
 from edge.routing.solve import solve
 from edge.stock import Stock
 from shared.clock import to_datetime, to_ms
-from shared.limits import CANDIDATES_MAX, COST_MINOR_MAX
+from shared.limits import CANDIDATES_MAX
 from shared.parts import (
     Exclusion,
     ExclusionCode,
@@ -30,9 +31,6 @@ from shared.parts import (
     Shortage,
     ShortageReason,
 )
-
-_HOUR_MS = 3_600_000
-_LATE_H_MAX = 10_000
 
 Bools = NDArray[np.bool_]
 
@@ -75,14 +73,14 @@ class _Gathered:
         self.enough: Bools = self.shares >= demand[:, None]
         self.can_node: Bools = np.logical_and.reduceat(self.enough, starts, axis=0)
         self.stocked: Bools = np.ascontiguousarray(self.can_node[:, self.options.node].T)
-        limit_g = snapshot.step_g[self.options.tariff].max(axis=1, initial=0)
+        limit_g = snapshot.limit_g[self.options.tariff]
         self.can: Bools = self.stocked & (self.weight_g[None, :] <= limit_g[:, None])
         self.ready_ms = snapshot.ready_ms(self.options.node, now_ms)
         self.full = set(crowded)
         self.slot_of: dict[int, str] = {}
         self._take_slots()
         self.failing = self._failing()
-        self.arrives_ms: Ints = self.ready_ms + self.options.transit_h * _HOUR_MS
+        self.arrivals = Arrivals(snapshot, self.options, self.ready_ms, now_ms)
 
     def _options(self) -> Options:
         """The ways that the fences leave open: area, opening, lane, the customer's choice."""
@@ -96,10 +94,7 @@ class _Gathered:
         if not question.failed:
             return options
         failed = [snapshot.node_ix[name] for name in question.failed if name in snapshot.node_ix]
-        keep = ~np.isin(options.node, failed)
-        return Options(
-            options.node[keep], options.service[keep], options.transit_h[keep], options.tariff[keep]
-        )
+        return options.where(~np.isin(options.node, failed))
 
     def _take_slots(self) -> None:
         """Where nodes have announced slots, a package waits for the first with room."""
@@ -155,15 +150,16 @@ class _Gathered:
         profile = snapshot.network.profile
         fixed = snapshot.handling_minor[options.node]
         deadline = self.question.fulfilment.deadline
-        if deadline is not None and profile.late_minor_per_h:
-            late_ms = np.maximum(self.arrives_ms - to_ms(deadline), 0)
-            late_h = np.minimum(-(-late_ms // _HOUR_MS), _LATE_H_MAX)
-            fixed = fixed + np.minimum(late_h * profile.late_minor_per_h, COST_MINOR_MAX)
-        can = np.ascontiguousarray(self.can[:, chosen])
+        if deadline is not None:
+            fixed = fixed + self.arrivals.cost_minor(to_ms(deadline), profile)
+        can, failing = self.can, self.failing
+        if len(chosen) < len(self.groups):
+            can = np.ascontiguousarray(can[:, chosen])
+            failing = np.ascontiguousarray(failing[:, chosen])
         return Problem(
             weight_g=self.weight_g[chosen],
             can=can,
-            assign=np.ascontiguousarray(self.failing[:, chosen]),
+            assign=failing,
             fixed=fixed,
             tariff=options.tariff,
             step_g=snapshot.step_g,
@@ -175,6 +171,7 @@ class _Gathered:
     def packages(self, problem: Problem, solution: Solution, chosen: Ints) -> list[Package]:
         """The packages of a solution, by name."""
         deadline = self.question.fulfilment.deadline
+        deadline_ms = None if deadline is None else to_ms(deadline)
         packages = []
         for number, option in enumerate(int(option) for option in solution.option):
             inside = np.flatnonzero(solution.package == number)
@@ -183,8 +180,8 @@ class _Gathered:
             step = int(np.argmax(problem.step_g[tariff] >= weight_g))
             cost = int(problem.fixed[option] + problem.step_price[tariff, step])
             cost += int(problem.assign[option, inside].sum())
-            arrives_ms = int(self.arrives_ms[option])
-            late_ms = 0 if deadline is None else max(0, arrives_ms - to_ms(deadline))
+            promise = self.arrivals.promise(option, deadline_ms)
+            late_ms = 0 if deadline_ms is None else max(0, promise.arrives_ms - deadline_ms)
             wants = sorted(
                 (want for group in inside for want in self.groups[chosen[group]]),
                 key=lambda want: want.line,
@@ -200,7 +197,9 @@ class _Gathered:
                     ],
                     cost_minor=cost,
                     ready_at=to_datetime(int(self.ready_ms[option])),
-                    arrives_at=to_datetime(arrives_ms),
+                    arrives_at=to_datetime(promise.arrives_ms),
+                    edd_at=to_datetime(promise.edd_ms),
+                    on_time_per_mille=promise.on_time_per_mille,
                     late_s=min(late_ms // 1000, 10**9),
                     slot=self.slot_of.get(int(self.options.node[option])),
                 )
@@ -209,7 +208,9 @@ class _Gathered:
 
     def shortages(self, routed: Bools, solved: bool) -> list[Shortage]:
         """Every line outside the plan, and the first thing that kept it out."""
-        found = []
+        found: list[Shortage] = []
+        if solved and routed.all():
+            return found
         reachable = self.options.node
         in_stock = dict(zip(self.skus, _any(self.enough[:, reachable], 1), strict=True))
         stocked = _any(self.stocked, 0)
@@ -267,13 +268,13 @@ class _Gathered:
         """Why each node that is in no option for any group is out."""
         snapshot, question = self.snapshot, self.question
         offered = set(self.options.node.tolist())
-        liftable = set(self.options.node[_any(self.can, 1)].tolist())
+        idle = np.ones(len(snapshot.network.nodes), np.bool_)
+        idle[self.options.node[_any(self.can, 1)]] = False
         stocked = _any(self.can_node, 0)
         found = []
-        for i, node in enumerate(snapshot.network.nodes):
+        for i in np.flatnonzero(idle).tolist():
+            node = snapshot.network.nodes[i]
             code: ExclusionCode
-            if i in liftable:
-                continue
             if i in self.full and stocked[i]:
                 code = "capacity"
             elif i in offered:
@@ -298,7 +299,8 @@ class _Gathered:
         digest.update(self.question.packages_used.to_bytes(8, "big"))
         digest.update(",".join(sorted(self.question.failed)).encode())
         digest.update(self.shares.tobytes())
-        digest.update(self.failing.tobytes())
+        if self.failing.any():  # Mostly nothing has failed, and it is the largest input.
+            digest.update(self.failing.tobytes())
         digest.update(repr((sorted(self.full), sorted(self.slot_of.items()))).encode())
         return digest.hexdigest()
 
@@ -358,5 +360,6 @@ def _solve(gathered: _Gathered) -> Routed:
         profile=network.profile.version,
         snapshot=gathered.digest(),
         excluded=gathered.exclusions(),
+        stale=gathered.arrivals.stale(),
     )
     return Routed(plan, gathered.shortages(routed, solved=True))

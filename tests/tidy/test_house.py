@@ -38,7 +38,8 @@ FORBIDDEN = {
 }
 
 KERNEL_ROOMS = (
-    "chosen", "improve", "placing", "relaxation", "root", "search", "sites", "subset", "tolls",
+    "calendar", "chosen", "improve", "lateness", "placing", "relaxation", "root", "search",
+    "sites", "subset", "tails", "tolls",
 )  # fmt: skip
 KERNELS = tuple(f"edge/routing/{room}.py" for room in KERNEL_ROOMS)
 KERNELS_IMPORT = {"numpy", "numpy.typing", "numba", "edge.routing.kernel", "edge.routing.problem"}
@@ -66,6 +67,7 @@ PURE = (
     "edge/tasks.py",
     "edge/stock.py",
     "edge/network.py",
+    "edge/transits.py",
     "edge/routing/**/*.py",
     "central/accounts.py",
     "central/admin.py",

@@ -1,5 +1,6 @@
 """From a question to a plan: fences, groups, cost, promise, reasons."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.parts import Customer, Destination, Fulfilment, Plan
 from tests.shop import NOON_MS, NORTH, SOUTH, network
 
 HOUR_MS = 3_600_000
+ZERO = timedelta(0)
 EVERYWHERE = [
     (node, f"sku-{number}", 9)
     for node in ("dc-south", "dc-north", "store-1")
@@ -175,7 +177,7 @@ def test_each_node_that_is_out_has_its_reason() -> None:
 def test_the_promise_counts_opening_hours_handling_and_transit() -> None:
     day = plan(ask(ONE)).packages[0]
     assert day.ready_at == to_datetime(NOON_MS + HOUR_MS // 2)
-    assert day.arrives_at == to_datetime(NOON_MS + HOUR_MS // 2 + 24 * HOUR_MS)
+    assert timedelta(minutes=-10) < day.arrives_at - day.ready_at - timedelta(hours=24) <= ZERO
     midnight_ms = NOON_MS + 12 * HOUR_MS
     night = plan(ask(ONE, now_ms=midnight_ms)).packages[0]
     assert night.node_id == "store-1"
@@ -193,8 +195,11 @@ def test_lateness_costs_and_a_faster_node_can_win_by_it() -> None:
         fulfilment=Fulfilment(kind="delivery", deadline=to_datetime(NOON_MS + 63 * HOUR_MS)),
     )
     package = plan(far_only).packages[0]
-    assert package.late_s == 10 * 3600  # One hour of handling and 72 of transit.
-    assert package.cost_minor == 300 + 900 + 10 * 100
+    # One hour of handling and 72 of transit, as stated: a tenth of such packages is later.
+    assert 9.5 * 3600 < package.late_s <= 10 * 3600
+    assert package.on_time_per_mille is not None
+    assert 800 < package.on_time_per_mille < 900
+    assert package.cost_minor > 300 + 900
 
 
 def test_a_deadline_in_another_millennium_breaks_nothing() -> None:
