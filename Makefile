@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+TORTURE_ARGS ?=
 
 # Debian keeps the broker where only root's shell looks.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -15,7 +16,7 @@ WARMED := $(VENV)/.warmed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test bench demo schemas lock clean
+.PHONY: help install check format test bench demo torture schemas lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,11 @@ bench: $(WARMED) ## measure the kernels and the hot path
 
 demo: $(WARMED) ## one real trading day, end to end; DEMO_ARGS="--once --json report.json"
 	$(BIN)/pointsman demo $(DEMO_ARGS)
+
+# Half an hour on an idle machine with two processors; the small version is part of `make test`.
+torture: $(WARMED) ## break everything while tills pay, then count; TORTURE_ARGS="--seed 2"
+	@sh deploy/install/mosquitto.sh
+	$(BIN)/pointsman torture $(TORTURE_ARGS)
 
 schemas: $(INSTALLED) ## write the JSON Schemas, the examples and the AsyncAPI document
 	$(BIN)/pointsman schema export

@@ -291,6 +291,31 @@ def demo(
     raise typer.Exit(run_demo(once, json_path, seconds, data_dir=data_dir))
 
 
+@app.command("torture")
+def torture(
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    payments: Annotated[int, typer.Option(min=50, help="At all tills together.")] = 10_000,
+    edge_kills: Annotated[int, typer.Option(min=0, help="kill -9 of an edge.")] = 1_000,
+    broker_kills: Annotated[int, typer.Option(min=0, help="kill -9; the disk stays.")] = 50,
+    wipes: Annotated[int, typer.Option(min=0, help="kill -9 of a broker; disk cleared.")] = 10,
+    central_kills: Annotated[int, typer.Option(min=0, help="kill -9 of central.")] = 30,
+    stops: Annotated[int, typer.Option(min=0, help="SIGSTOP of a process for seconds.")] = 30,
+    line_faults: Annotated[int, typer.Option(min=0, help="Lines to central disturbed.")] = 120,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report.")] = None,
+    minutes_max: Annotated[float, typer.Option(help="Nothing begins after so long.")] = 120.0,
+    data_dir: Annotated[Path | None, typer.Option(help="Keep databases and logs here.")] = None,
+) -> None:
+    """Break everything that can break while tills pay, then count."""
+    from deploy.torture.plan import Figures
+    from deploy.torture.run import run as run_torture
+
+    figures = Figures(
+        payments, edge_kills, broker_kills, wipes, central_kills, stops, line_faults
+    )  # fmt: skip
+    code = run_torture(seed, figures, json_path, minutes_max=minutes_max, data_dir=data_dir)
+    raise typer.Exit(code)
+
+
 def main() -> None:
     """Entry point of the `pointsman` command."""
     app()

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,42 +19,55 @@ import msgspec
 
 from shared.clock import Clock, ScaledClock, to_datetime
 from shared.envelope import Event, decode_event, encode_event, make_event
-from shared.events import Data
+from shared.events import Data, RouteRequested
 from shared.mqtt import NO_DELAY
 from shared.topics import device_source, down, up
 
 HOST: Final = "127.0.0.1"
 
+_CONNECT_S_MAX: Final = 20.0
+_RECONNECT_S: Final = 0.1
+_ANSWER_S_MAX: Final = 5.0
+_REACH_S: Final = 0.25
+
 
 class Device:
     """One device on its edge's broker, QoS 1, with a session that outlives its connection.
+
+    It comes back when the broker is gone, and what the broker had not taken by then is told
+    again. What the broker had taken, and loses, is for the device's people to repeat.
 
     Args:
         name: the device's identity.
         port: the broker's port on loopback.
         on_event: called with each event that comes down, on the event loop.
+
+    Attributes:
+        connections: how many times it was connected.
     """
 
     def __init__(self, name: str, port: int, on_event: Callable[["Device", Event], None]) -> None:
         """See the class."""
         self.name = name
+        self.connections = 0
+        self._port = port
         self._on_event = on_event
-        self._client = aiomqtt.Client(
-            HOST,
-            port,
-            identifier=name,
-            protocol=aiomqtt.ProtocolVersion.V311,
-            clean_session=False,
-            keepalive=60,
-            socket_options=[NO_DELAY],
-        )
-        self._listening: asyncio.Task[None] | None = None
+        self._here = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._client: aiomqtt.Client | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._questions: dict[str, asyncio.Future[None]] = {}
+        self._keeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect and subscribe."""
-        await self._client.__aenter__()
-        self._listening = asyncio.create_task(self._listen())
-        await self._client.subscribe(down(self.name, "#"), qos=1)
+        """Connect and subscribe.
+
+        Raises:
+            TimeoutError: there is no broker.
+        """
+        self._keeping = asyncio.create_task(self._keep_connected())
+        async with asyncio.timeout(_CONNECT_S_MAX):
+            await self._here.wait()
         return self
 
     async def __aexit__(
@@ -61,25 +77,121 @@ class Device:
         trace: TracebackType | None,
     ) -> None:
         """Disconnect."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        with contextlib.suppress(aiomqtt.MqttError):  # the broker may be gone before us
-            await self._client.__aexit__(None, None, None)
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raise what went wrong with what came down, which would otherwise only look silent."""
+        if self._keeping is not None and self._keeping.done():
+            self._keeping.result()
 
     def event(self, data: Data, event_id: str, at: datetime) -> Event:
         """An event of this device."""
         return make_event(data, id=event_id, source=device_source(self.name), time=at)
 
     async def publish(self, event: Event) -> None:
-        """Publish under the device's own name; returns when the broker has it."""
-        kind = event.type.removeprefix("pointsman.").removesuffix(".v1")
-        await self._client.publish(up(self.name, kind), encode_event(event), qos=1)
+        """Publish under the device's own name; returns when a broker has it."""
+        while True:
+            await self._here.wait()
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self.send(event, self.connections)
+                return
 
-    async def _listen(self) -> None:
-        async for message in self._client.messages:
-            assert isinstance(message.payload, bytes)
-            self._on_event(self, decode_event(message.payload))
+    async def send(self, event: Event, connection: int) -> None:
+        """Publish once, over this connection and no other.
+
+        Args:
+            event: what.
+            connection: as `connections` named it.
+
+        Raises:
+            aiomqtt.MqttError: the connection was lost; perhaps the broker has it all the same.
+        """
+        if connection != self.connections or not self._here.is_set():
+            raise aiomqtt.MqttError("the connection was lost")
+        assert self._client is not None
+        kind = event.type.removeprefix("pointsman.").removesuffix(".v1")
+        sending = asyncio.create_task(
+            self._client.publish(up(self.name, kind), encode_event(event), qos=1, timeout=math.inf)
+        )
+        self._sending.add(sending)
+        try:
+            await asyncio.wait({sending})
+        finally:
+            self._sending.discard(sending)
+            sending.cancel()
+        if sending.cancelled():
+            raise aiomqtt.MqttError("the connection was lost")
+        if isinstance(sending.exception(), aiomqtt.MqttError):
+            await self._gone.wait()  # paho has noticed, and the listener is about to
+        sending.result()
+
+    async def reach(self, question: RouteRequested, at: Callable[[], datetime]) -> None:
+        """Ask until there is an answer: from then on the edge hears this device.
+
+        A broker that has lost its disk takes messages for an edge that has not come back to it,
+        confirms them and keeps them for nobody. Only an answer tells.
+
+        Args:
+            question: any; nobody reads the answer.
+            at: the time.
+        """
+        answered = asyncio.get_running_loop().create_future()
+        for number in itertools.count():
+            event_id = f"reach-{self.connections}-{number}-{time.time_ns()}"
+            self._questions[event_id] = answered
+            await self.publish(self.event(question, event_id, at()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REACH_S):
+                    await asyncio.shield(answered)
+            if answered.done():
+                break
+        self._questions = {k: x for k, x in self._questions.items() if x is not answered}
+
+    async def next_connection(self, known: int) -> None:
+        """Wait until there is another connection than the one that `connections` once named."""
+        while self.connections == known:
+            await self._gone.wait()
+            await self._here.wait()
+
+    async def _keep_connected(self) -> None:
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client(
+                    HOST,
+                    self._port,
+                    identifier=self.name,
+                    protocol=aiomqtt.ProtocolVersion.V311,
+                    clean_session=False,
+                    keepalive=60,
+                    timeout=_ANSWER_S_MAX,
+                    socket_options=[NO_DELAY],
+                ) as client:
+                    client.pending_calls_threshold = 1_000  # many reports at once are normal
+                    await client.subscribe(down(self.name, "#"), qos=1)
+                    await self._listen(client)
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        self._client = client
+        self.connections += 1
+        self._gone.clear()
+        self._here.set()
+        try:
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                event = decode_event(message.payload)
+                answered = self._questions.get(event.causationid or "")
+                if answered is None:
+                    self._on_event(self, event)
+                elif not answered.done():
+                    answered.set_result(None)
+        finally:
+            self._here.clear()
+            self._gone.set()
+            for sending in self._sending:  # aiomqtt would wait for a PUBACK that never comes
+                sending.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ Nothing of the daemons' own code is used, so that a fault there cannot hide itse
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from deploy.demo.reroutes import Reroutes
 
 Cell = tuple[str, str]
 """Node id, SKU."""
@@ -35,14 +37,20 @@ class Central:
         payments: (source, id) of a payment to how often the ledger holds it as an order.
         orders: order id to how often the ledger has it accepted.
         tasks: task id to how often the ledger has it requested.
+        states: task id to the state that central has it in.
         shipped: task id to how often the ledger has it shipped.
         shares: edge id to cell to units.
+        streams: edge id to how many events of it the ledger has.
         found: events that hold the word that was looked for.
-        amiss: exceptions that central noted, and events that it could not read.
+        exceptions: what central noted, by code, and the events that it could not read.
+        reroutes: what became of picks that failed.
     """
 
     events: int = 0
-    amiss: int = 0
+    exceptions: Counter[str] = field(default_factory=Counter)
+    streams: Counter[str] = field(default_factory=Counter)
+    states: dict[str, str] = field(default_factory=dict)
+    reroutes: Reroutes = field(default_factory=Reroutes)
     payments: Counter[tuple[str, str]] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
@@ -74,9 +82,11 @@ def read_central(path: Path, word: str = "") -> Central:
     """
     central = Central()
     with closing(_open(path)) as connection:
-        for (raw,) in connection.execute("select raw from ledger order by position"):
+        for edge_id, raw in connection.execute("select edge_id, raw from ledger order by position"):
             event: dict[str, Any] = json.loads(raw)
             central.events += 1
+            central.streams[edge_id] += 1
+            central.reroutes.note(event)
             data, kind = event["data"], event["type"]
             if kind == "pointsman.order.accepted.v1":
                 central.orders[data["order_id"]] += 1
@@ -95,9 +105,10 @@ def read_central(path: Path, word: str = "") -> Central:
             "select edge_id, node_id, sku, units from shares where units <> 0"
         ):
             central.shares.setdefault(edge_id, {})[node_id, sku] = share
+        central.states.update(connection.execute("select task_id, state from tasks"))
         for table in ("poison", "exceptions"):
-            (rows,) = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
-            central.amiss += rows
+            rows = connection.execute(f"select code, count(*) from {table} group by code")  # noqa: S608
+            central.exceptions.update(dict(rows))
     return central
 
 
@@ -111,6 +122,57 @@ def read_edge(path: Path) -> Edge:
         ):
             edge.shares[node_id, sku] = share
     return edge
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far everything is, read beside running daemons.
+
+    Attributes:
+        logged: edge id to the end of its own log.
+        taken: edge id to how far the ledger has it.
+        issued: tasks that no warehouse has accepted.
+        apart: shares that central and the edge do not agree about.
+    """
+
+    logged: dict[str, int]
+    taken: dict[str, int]
+    issued: int
+    apart: int
+
+    def settled(self) -> bool:
+        """Whether nothing is on its way any more."""
+        behind = any(self.taken.get(name, 0) < end for name, end in self.logged.items())
+        return not (behind or self.issued or self.apart)
+
+
+def read_standing(central_path: Path, edge_paths: Mapping[str, Path]) -> Standing:
+    """Look how far everything is."""
+    logged: dict[str, int] = {}
+    apart = 0
+    with closing(_open(central_path)) as central:
+        taken = dict(
+            central.execute("select edge_id, max(sequence) from ledger group by edge_id").fetchall()
+        )
+        (issued,) = central.execute("select count(*) from tasks where state = 'issued'").fetchone()
+        for edge_id, path in edge_paths.items():
+            granted = central.execute(
+                "select node_id, sku, units from shares where units <> 0 and edge_id = ?", [edge_id]
+            ).fetchall()
+            with closing(_open(path)) as edge:
+                (logged[edge_id],) = edge.execute(
+                    "select coalesce(max(sequence), 0) from log"
+                ).fetchone()
+                held_there = edge.execute("select node_id, sku, share from cells where share <> 0")
+                apart += len(set(granted) ^ set(held_there))
+    return Standing(logged, taken, issued, apart)
+
+
+def integrity(path: Path) -> str:
+    """What SQLite finds wrong with a file; "ok" if nothing."""
+    with closing(_open(path)) as connection:
+        rows = connection.execute("pragma integrity_check").fetchall()
+    return "; ".join(text for (text,) in rows)
 
 
 def held(central: Central) -> Iterator[tuple[Cell, Account, int]]:

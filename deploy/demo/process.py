@@ -47,10 +47,12 @@ class Process:
         self._command = command
         self._nice = nice
         self._process: asyncio.subprocess.Process | None = None
+        self._log_begin = 0
 
     async def start(self) -> None:
         """Start it, apart from the terminal's signals: we end it ourselves, in order."""
         with self.log.open("ab") as log:
+            self._log_begin = log.tell()  # what an earlier run said is not said for this one
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE if self.talks else asyncio.subprocess.DEVNULL,
@@ -72,17 +74,31 @@ class Process:
         Raises:
             StageError: it ended, or took too long.
         """
-        seen = 0
+        await self.says("ready")
+
+    async def says(self, event: str) -> None:
+        """Wait for a log line of this run.
+
+        Args:
+            event: what the line tells.
+
+        Raises:
+            StageError: it ended.
+            TimeoutError: it took too long.
+        """
+        seen = self._log_begin
         async with asyncio.timeout(READY_S_MAX):
             while True:
                 self.check()
-                lines = self.log.read_bytes()[seen:].splitlines(keepends=True)
+                with self.log.open("rb") as log:
+                    log.seek(seen)
+                    lines = log.readlines()
                 for line in lines:
                     if not line.endswith(b"\n"):
                         break
                     seen += len(line)
                     with contextlib.suppress(json.JSONDecodeError):
-                        if json.loads(line).get("event") == "ready":
+                        if json.loads(line).get("event") == event:
                             return
                 await asyncio.sleep(_POLL_S)
 
@@ -91,6 +107,24 @@ class Process:
         if self._process is not None and self._process.returncode is not None:
             end = self.log.read_text("utf-8", "replace")[-2_000:]
             raise StageError(f"{self.name} ended with {self._process.returncode}:\n{end}")
+
+    async def kill(self) -> None:
+        """End it as a power cut would; nothing happens to one that does not run."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def pause(self) -> None:
+        """Keep it from running (SIGSTOP): it holds its connections, and says nothing."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int | None:
         """End it; returns its exit code, or None if it never ran."""
@@ -103,6 +137,7 @@ class Process:
                     process.stdin.close()  # the end of its input is the end of its work
                 else:
                     process.send_signal(signal.SIGTERM)
+                    process.send_signal(signal.SIGCONT)
             try:
                 await asyncio.wait_for(process.wait(), _STOP_S_MAX)
             except TimeoutError:
@@ -180,8 +215,11 @@ class Company(Process):
 
 
 def die_with_parent() -> None:
-    """Runs in the child: should we be killed, nobody else would end it. Linux only."""
+    """Runs in the child: should we be killed, nobody else would end it. Linux only.
+
+    By SIGKILL: one that is paused would hear nothing else.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == 1:  # we were too late
             os._exit(1)

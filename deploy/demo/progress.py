@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.demo.report import spread
+from deploy.demo.counts import spread
 from deploy.demo.script import local_time
 
 _PLAIN_S: Final = 5.0
@@ -70,6 +70,10 @@ class Progress:
         """How the WAN is."""
         self._wan = text
         self._console.print(f"· WAN {text}", highlight=False, soft_wrap=True)
+
+    def mishap(self, text: str) -> None:
+        """What has befallen the day, and that it is over."""
+        self._console.print(f"· {text}", highlight=False, soft_wrap=True)
 
     def take(self, facts: dict[str, Any]) -> None:
         """What the devices say of themselves."""
@@ -137,6 +141,19 @@ def table(report: dict[str, Any]) -> Table:
             f"{cut['simulated_h']} h; {cut['orders_answered']} of {cut['orders_sent']} orders "
             f"answered meanwhile, max {max(cut['quote_ms']['max'], cut['accept_ms']['max'])} ms",
         )
+    for outage in report["outages"]:
+        found.add_row(
+            f"{outage['name']}: {outage['kind']}",
+            f"away {outage['real_s']} s; {outage['orders_answered']} of {outage['orders_sent']} "
+            f"orders of that time answered, the last after {outage['wait_ms_max']:.0f} ms",
+        )
+    failed = report["reroutes"]
+    found.add_row(
+        "short or rejected picks",
+        f"{failed['picks']}, {failed['units']} units: {failed['rerouted']} found another node at "
+        f"once, {failed['partly']} in part, {failed['parked']} had to wait "
+        f"({_percent(failed['share'])} of the units re-routed)",
+    )
     found.add_section()
     found.add_row(
         "P1 never oversell",

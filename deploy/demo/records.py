@@ -86,6 +86,7 @@ class Job(Struct, kw_only=True):
         seen: how many times the task came in; all but the first were recognised.
         state: how far it got: pick.accepted, …, package.delivered, pick.rejected, withdrawn.
         missing: units that were asked for and could not be shipped.
+        thrown: of these, the units that were found broken, by SKU.
         shipped_ms: simulated milliseconds since 1970.
     """
 
@@ -97,6 +98,7 @@ class Job(Struct, kw_only=True):
     seen: int = 1
     state: str = "issued"
     missing: list[PlannedLine] = field(default_factory=list)
+    thrown: dict[str, int] = field(default_factory=dict)
     shipped: list[PlannedLine] = field(default_factory=list)
     shipped_ms: int | None = None
 
@@ -132,6 +134,14 @@ class Shelves(Struct, kw_only=True):
         """Take broken units off the shelf."""
         self.broken[sku] = self.broken.get(sku, 0) + units
         self.left[sku] -= units
+
+    def take_back(self, job: Job) -> None:
+        """Undo what was picked for a task that nobody wants any more, broken units included."""
+        for line in job.shipped:
+            self.left[line.sku] += line.quantity
+        for sku, units in job.thrown.items():
+            self.throw_away(sku, -units)
+        job.shipped, job.missing, job.thrown = [], [], {}
 
 
 class WarehouseRecord(Struct, kw_only=True):

@@ -6,7 +6,6 @@ import json
 import signal
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +15,13 @@ from rich.console import Console
 
 from deploy.demo import day, stage, world
 from deploy.demo.device import Orders
-from deploy.demo.ledgers import read_central, read_edge
+from deploy.demo.ledgers import Standing, read_central, read_edge, read_standing
+from deploy.demo.mishaps import Mishaps
 from deploy.demo.process import Company, StageError
 from deploy.demo.progress import Progress, table
 from deploy.demo.records import TillRecord, WarehouseRecord
-from deploy.demo.report import Circumstances, Cut, count
-from deploy.demo.script import Script, contact_name, local_time, write
+from deploy.demo.report import Circumstances, count
+from deploy.demo.script import Script, contact_name, write
 from deploy.demo.stage import ELSEWHERE_NICE, BrokerKind, Stage
 from deploy.demo.traffic import Traffic
 from deploy.demo.visitor import EDGE_ID, lines_to_paste
@@ -29,17 +29,12 @@ from deploy.demo.wan import Wan
 from deploy.demo.world import EDGES
 from shared.clock import ScaledClock, to_ms
 
-CUT_EDGE: Final = "edge-south"
-_CUT_FROM: Final = 0.39
-_CUT_SHARE: Final = 0.225
-"""Of the day from its first sale to its last: two hours of nine, from noon."""
-
 _WARM_UP_S: Final = 10.0
 """Real time from the start of the clock to the first sale, if nothing is late."""
 
 _LEAD: Final = timedelta(minutes=15)
 _GRANTS_S_MAX: Final = 30.0
-_DRAIN_S_MAX: Final = 30.0
+_DRAIN_S_MAX: Final = 60.0
 _QUIET_S: Final = 1.0
 
 
@@ -68,7 +63,6 @@ class Demo:
         self._kind = kind
         self._began_s = time.monotonic()
         self._around = Circumstances(day=f"{self._start:%Y-%m-%d}", rate=round(self._rate, 1))
-        self._cut: Cut | None = None
         self._wans: dict[str, Wan] = {}
         self._stack = AsyncExitStack()
 
@@ -88,6 +82,7 @@ class Demo:
         await self._open_shop()
         await self._replay()
         await self._drain()
+        self._around.outages = sorted(self._mishaps.outages, key=lambda outage: outage.from_ms)
         self._around.exit_codes = await self._stage.stop_daemons()
         self._mark("stopped")
         report = self._count()
@@ -169,34 +164,19 @@ class Demo:
         self.progress.step(f"the day begins, {self._rate:.0f} times as fast as it was")
         self._tills.tell(f"go {late_ms}")
         self._warehouses.tell(f"go {late_ms}")
-        first = start + _LEAD
-        cutting = asyncio.create_task(
-            self._cut_wan(to_ms(first + self._span * _CUT_FROM), self._span * _CUT_SHARE)
+        self._mishaps = Mishaps(
+            self._stage, self._wans, self._script, self._clock, self._rate, self.progress
         )
+        befalling = asyncio.create_task(self._mishaps.befall(start + _LEAD, self._span))
         listening = asyncio.create_task(self._warehouses.listen())
         try:
             await self._tills.done("day")
-            await cutting
+            await befalling
         finally:
-            cutting.cancel()
+            befalling.cancel()
             listening.cancel()
-            await asyncio.gather(cutting, listening, return_exceptions=True)
+            await asyncio.gather(befalling, listening, return_exceptions=True)
         self._mark("day")
-
-    async def _cut_wan(self, from_ms: int, length: timedelta) -> None:
-        wan = self._wans[CUT_EDGE]
-        await self._until(from_ms)
-        cut = Cut(CUT_EDGE, time.time() * 1000, simulated_h=length.total_seconds() / 3600)
-        wan.cut()
-        self.progress.wan(f"of {CUT_EDGE} is cut, {local_time(self._clock.now_ms()):%H:%M}")
-        await self._until(from_ms + int(length.total_seconds() * 1000))
-        wan.heal()
-        self.progress.wan(f"of {CUT_EDGE} is back, {local_time(self._clock.now_ms()):%H:%M}")
-        self._cut = replace(cut, to_ms=time.time() * 1000, turned_away=wan.turned_away)
-
-    async def _until(self, simulated_ms: int) -> None:
-        wait_ms = simulated_ms - self._clock.now_ms()
-        await asyncio.sleep(max(0.0, wait_ms / 1000 / self._rate))
 
     async def _drain(self) -> None:
         """Work off what is open, until all is in the ledger and all is said."""
@@ -206,12 +186,18 @@ class Demo:
         self._around.drained = False
         while time.monotonic() < end_s:
             facts = await self._warehouses.hear()
-            if facts.get("open") == 0 and self._traffic.is_quiet(_QUIET_S):
+            quiet = facts.get("open") == 0 and self._traffic.is_quiet(_QUIET_S)
+            # A task may still lie at an edge, which tells it again after a while.
+            if quiet and (await asyncio.to_thread(self._standing)).settled():
                 self._around.drained = True
                 break
         await self._tills.do("record")
         await self._warehouses.do("record")
         self._mark("drained")
+
+    def _standing(self) -> Standing:
+        edges = {edge_id: self._stage.database(edge_id) for edge_id in EDGES}
+        return read_standing(self._stage.database("central"), edges)
 
     def _count(self) -> dict[str, Any]:
         tills = (self._folder / "tills.json").read_bytes()
@@ -221,7 +207,7 @@ class Demo:
             msgspec.json.decode(warehouses, type=WarehouseRecord),
             read_central(self._stage.database("central"), contact_name("")),
             {edge_id: read_edge(self._stage.database(edge_id)) for edge_id in EDGES},
-            self._cut,
+            self._mishaps.cut,
             self._around,
         )
 

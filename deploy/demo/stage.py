@@ -1,11 +1,11 @@
-"""The stage: four brokers, central and three edges, as processes on free loopback ports."""
+"""The stage: brokers, central and edges, as processes on free loopback ports."""
 
 import asyncio
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -29,16 +29,32 @@ class Stage:
         folder: for configurations, logs and databases.
         clock: real_ms, simulated_ms and rate.
         kind: which brokers.
+        edges: ids of the edges.
+        lasting: the brokers keep a disk, as in a shop; the embedded ones have none.
+
+    Attributes:
+        brokers: "central" and edge ids to the broker that stands there.
+        daemons: "central" and edge ids to the daemon.
     """
 
-    def __init__(self, folder: Path, clock: tuple[int, int, float], kind: BrokerKind) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: tuple[int, int, float],
+        kind: BrokerKind,
+        edges: Sequence[str] = EDGES,
+        *,
+        lasting: bool = False,
+    ) -> None:
         """See the class."""
         self.folder = folder
         self.clock = clock
         self.broker = broker_program(kind)
+        self.names = ("central", *edges)
         self.ports: dict[str, int] = {}
-        self._brokers: list[Process] = []
-        self._daemons: list[Process] = []
+        self.brokers: dict[str, Process] = {}
+        self.daemons: dict[str, Process] = {}
+        self._lasting = lasting
 
     def database(self, name: str) -> Path:
         """The database of central or of an edge."""
@@ -50,14 +66,21 @@ class Stage:
 
     async def open_brokers(self) -> None:
         """Start a broker for central and one for each edge; wait until they listen."""
-        for name in ("central", *EDGES):
+        for name in self.names:
             self.ports[name] = _free_port()
-            command = _broker_command(self.broker, self.ports[name], self.folder)
-            broker = Process(f"broker-{name}", command, self.folder, nice=_nice(name))
-            self._brokers.append(broker)
-            await broker.start()
-        for name, broker in zip(self.ports, self._brokers, strict=True):
-            await _listening(broker, self.ports[name])
+            command = self._broker_command(name)
+            self.brokers[name] = Process(f"broker-{name}", command, self.folder, nice=_nice(name))
+            await self.brokers[name].start()
+        await asyncio.gather(*(self.listening(name) for name in self.names))
+
+    async def listening(self, name: str) -> None:
+        """Wait until a broker takes connections."""
+        await _listening(self.brokers[name], self.ports[name])
+
+    def wipe(self, name: str) -> None:
+        """Clear the disk of a broker that does not run."""
+        shutil.rmtree(self._disk(name), ignore_errors=True)
+        self._disk(name).mkdir(parents=True)
 
     async def start_daemons(self, wan_ports: dict[str, int]) -> None:
         """Start central and the edges; wait until they say that they are ready.
@@ -65,20 +88,16 @@ class Stage:
         Args:
             wan_ports: where each edge finds central's broker.
         """
-        self._daemons = []
         self._write_configs(wan_ports)
-        for name in ("central", *EDGES):
+        for name in self.names:
             role = "central" if name == "central" else "edge"
             command = [*_CLI, role, "run", "--config", str(self.config(name))]
-            daemon = Process(name, command, self.folder, nice=_nice(name))
-            # The log of an earlier run of the same daemon must not say "ready" for this one.
-            daemon.log.unlink(missing_ok=True)
-            self._daemons.append(daemon)
-            await daemon.start()
-        await asyncio.gather(*(daemon.ready() for daemon in self._daemons))
+            self.daemons[name] = Process(name, command, self.folder, nice=_nice(name))
+            await self.daemons[name].start()
+        await asyncio.gather(*(daemon.ready() for daemon in self.daemons.values()))
 
-    async def command(self, *arguments: str) -> None:
-        """Run a `pointsman` command to its end.
+    async def command(self, *arguments: str) -> str:
+        """Run a `pointsman` command to its end; returns what it said.
 
         Raises:
             StageError: it failed.
@@ -96,9 +115,10 @@ class Stage:
         finally:
             if process.returncode is None:
                 process.kill()
+        said = output.decode("utf-8", "replace").strip()
         if process.returncode:
-            said = output.decode("utf-8", "replace")
             raise StageError(f"pointsman {' '.join(arguments)}: {said}")
+        return said
 
     async def publish(self, network: bytes) -> None:
         """Hand a network document to central."""
@@ -109,20 +129,41 @@ class Stage:
 
     def check(self) -> None:
         """Raise StageError if a process has ended by itself."""
-        for process in (*self._brokers, *self._daemons):
+        for process in (*self.brokers.values(), *self.daemons.values()):
             process.check()
 
     async def stop_daemons(self) -> dict[str, int | None]:
         """End the edges, then central; returns their exit codes."""
-        central, edges = self._daemons[:1], self._daemons[1:]
-        codes = await asyncio.gather(*(edge.stop() for edge in edges))
-        codes += [await process.stop() for process in central]
-        return dict(zip((x.name for x in (*edges, *central)), codes, strict=True))
+        edges = [name for name in self.daemons if name != "central"]
+        ended = await asyncio.gather(*(self.daemons[name].stop() for name in edges))
+        codes = dict(zip(edges, ended, strict=True))
+        if "central" in self.daemons:
+            codes["central"] = await self.daemons["central"].stop()
+        return codes
 
     async def close(self) -> None:
         """End everything."""
         await self.stop_daemons()
-        await asyncio.gather(*(broker.stop() for broker in self._brokers))
+        await asyncio.gather(*(broker.stop() for broker in self.brokers.values()))
+
+    def _disk(self, name: str) -> Path:
+        return self.folder / f"broker-{name}"
+
+    def _broker_command(self, name: str) -> list[str]:
+        port = self.ports[name]
+        if self.broker == "embedded":
+            return [sys.executable, "-m", "deploy.broker", "--host", HOST, "--port", str(port)]
+        self.wipe(name)
+        text = files("deploy").joinpath("mosquitto", "loopback.conf").read_text("utf-8")
+        if self._lasting:
+            disk = f"persistence_location {self._disk(name).resolve()}/\nautosave_interval 1\n"
+            text = text.replace("persistence false\n", f"persistence true\n{disk}")
+        if os.geteuid() == 0:
+            # Changing the user would undo `die_with_parent`: a killed demo would leave it behind.
+            text += "user root\n"
+        config = self.folder / f"broker-{name}.conf"
+        config.write_text(text)
+        return [self.broker, "-c", str(config), "-p", str(port)]
 
     def _write_configs(self, wan_ports: dict[str, int]) -> None:
         real_ms, simulated_ms, rate = self.clock
@@ -131,7 +172,7 @@ class Stage:
         self.config("central").write_text(
             f'data_dir = "central"\n{_broker("broker", self.ports["central"], version)}{clock}'
         )
-        for edge_id in EDGES:
+        for edge_id in self.names[1:]:
             lan = _broker("lan", self.ports[edge_id], version)
             wan = _broker("wan", wan_ports[edge_id], version)
             self.config(edge_id).write_text(
@@ -172,18 +213,6 @@ def broker_program(kind: BrokerKind) -> str:
         if kind == "mosquitto":
             raise StageError("no mosquitto program on the PATH or in /usr/sbin")
     return "embedded"
-
-
-def _broker_command(program: str, port: int, folder: Path) -> list[str]:
-    if program == "embedded":
-        return [sys.executable, "-m", "deploy.broker", "--host", HOST, "--port", str(port)]
-    text = files("deploy").joinpath("mosquitto", "loopback.conf").read_text("utf-8")
-    if os.geteuid() == 0:
-        # Changing the user would undo `die_with_parent`: a killed demo would leave brokers behind.
-        text += "user root\n"
-    config = folder / "mosquitto.conf"
-    config.write_text(text)
-    return [program, "-c", str(config), "-p", str(port)]
 
 
 def _broker(table: str, port: int, version: str) -> str:

@@ -8,7 +8,7 @@ It does nothing but send, wait and write down, so that what it measures is the e
 import asyncio
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -32,8 +32,12 @@ from shared.events import (
 from shared.parts import Plan
 from shared.topics import device_source
 
-_ANSWER_S_MAX: Final = 10.0
-_SENDS_MAX: Final = 6
+SENDS_MAX: Final = 30
+
+_ANSWER_S_MAX: Final = 2.0
+"""Then a till sends the same event again: the edge, or a broker without its disk, was away."""
+
+_AGAIN_S: Final = 0.3
 _PROGRESS_S: Final = 0.25
 _WATCH_S: Final = 0.01
 _STALLS_KEPT: Final = 10
@@ -45,10 +49,14 @@ class Tills:
     Args:
         days: simulated time.
         script: what they sell.
+        sends_max: after how many sendings without an answer they give up; None: never.
     """
 
-    def __init__(self, days: Days, script: Script) -> None:
+    def __init__(self, days: Days, script: Script, sends_max: int | None = SENDS_MAX) -> None:
         """See the class."""
+        self.on_receipt: Callable[[Receipt], None] = lambda _: None
+        """Called with each receipt once its payment is answered for the first time."""
+        self._sends_max = sends_max
         self.devices: dict[str, Device] = {}
         self.record = TillRecord(receipts=[])
         self.quotes_ms: list[float] = []
@@ -59,6 +67,7 @@ class Tills:
         self._by_event: dict[str, Receipt] = {}
         self._by_order: dict[str, Receipt] = {}
         self._answers: dict[str, bytes] = {}
+        self._seen: set[str] = set()
         self._paid = {sale.invoice: asyncio.Event() for sale in script.sales}
 
     def on_event(self, device: Device, event: Event) -> None:
@@ -74,10 +83,13 @@ class Tills:
                 self._accepted(cause, event, data)
             case RoutePlanned(order_id=str() as order_id, plan=Plan() as plan):
                 receipt = self._by_order.get(order_id)
-                if receipt is not None:
+                if receipt is not None and self._is_news(event):
                     receipt.planned_later += 1
                     receipt.packages += _packages(plan)
-            case OrderCancelled() if (receipt := self._by_order.get(data.order_id)) is not None:
+            case OrderCancelled() if self._is_news(event):
+                receipt = self._by_order.get(data.order_id)
+                if receipt is None:
+                    return
                 receipt.cancellations += 1
                 receipt.released += sum(cell.quantity for cell in data.released)
                 receipt.unparked += sum(line.quantity for line in data.unparked)
@@ -87,12 +99,19 @@ class Tills:
                     Refusal(device=device.name, cause=cause, code=data.code, detail=data.detail)
                 )
 
+    def _is_news(self, event: Event) -> bool:
+        """Whether it comes for the first time: a broker may hand on the same again."""
+        seen = event.id in self._seen
+        self._seen.add(event.id)
+        return not seen
+
     def _accepted(self, cause: str, event: Event, data: OrderAccepted) -> None:
         receipt = self._by_event.get(cause)
         if receipt is None:
             return  # somebody else's payment through this till: the person at the keyboard
         if cause in self._answers:
-            receipt.same_answer = self._answers[cause] == bytes(event.data)
+            same = self._answers[cause] == bytes(event.data)
+            receipt.same_answer = same and receipt.same_answer is not False
             return
         self._answers[cause] = bytes(event.data)
         receipt.order_id = data.order_id
@@ -100,6 +119,7 @@ class Tills:
         receipt.optimal = None if data.plan is None else data.plan.optimal
         receipt.packages += _packages(data.plan)
         self._by_order[data.order_id] = receipt
+        self.on_receipt(receipt)
 
     async def ask(self, device: Device, event: Event) -> tuple[float | None, Data | None, int]:
         """Send until there is an answer. A till sends the same event again: same id, same fact.
@@ -108,7 +128,9 @@ class Tills:
             Milliseconds from the first sending, the answer, and how often it was sent.
         """
         sent = time.perf_counter()
-        for sends in range(1, _SENDS_MAX + 1):
+        sends = 0
+        while self._sends_max is None or sends < self._sends_max:
+            sends += 1
             waiting = asyncio.get_running_loop().create_future()
             self._waiting[event.id] = waiting
             publishing = asyncio.create_task(device.publish(event))
@@ -118,15 +140,14 @@ class Tills:
                 continue
             finally:
                 await asyncio.gather(publishing, return_exceptions=True)
-            if isinstance(data, InputRejected) and data.code == "overloaded":
-                await asyncio.sleep((data.retry_after_ms or 100) / 1000)
+            if isinstance(data, InputRejected) and data.retry_after_ms is not None:
+                await asyncio.sleep(data.retry_after_ms / 1000)
                 continue
             return (arrived - sent) * 1000, data, sends
-        return None, None, _SENDS_MAX
+        return None, None, sends
 
-    async def sell(self, sale: Sale) -> None:
-        """Ask for the route, then pay."""
-        device = self.devices[sale.device]
+    def open_receipt(self, sale: Sale) -> Receipt:
+        """Begin to write down a sale."""
         deadline = sale.payment.fulfilment.deadline
         receipt = Receipt(
             invoice=sale.invoice,
@@ -137,15 +158,30 @@ class Tills:
             fulfilment=sale.payment.fulfilment.kind,
             deadline_ms=None if deadline is None else to_ms(deadline),
         )
-        question = device.event(sale.question, f"question-{sale.invoice}", sale.at)
-        payment = device.event(sale.payment, receipt.event_id, sale.at)
-        await self._days.until(self._days.planned(sale.at))
         self.record.receipts.append(receipt)
         self._by_event[receipt.event_id] = receipt
+        return receipt
+
+    async def sell(self, sale: Sale) -> None:
+        """Ask for the route, then pay."""
+        await self._days.until(self._days.planned(sale.at))
+        receipt = self.open_receipt(sale)
+        await self.quote(receipt, sale)
+        await self.pay(receipt, sale)
+
+    async def quote(self, receipt: Receipt, sale: Sale) -> None:
+        """Ask for the route."""
+        device = self.devices[sale.device]
+        question = device.event(sale.question, f"question-{sale.invoice}", sale.at)
         receipt.asked_at_ms = time.time() * 1000
         receipt.quote_ms, answer, _ = await self.ask(device, question)
         if receipt.quote_ms is not None and isinstance(answer, RoutePlanned):
             self.quotes_ms.append(receipt.quote_ms)
+
+    async def pay(self, receipt: Receipt, sale: Sale) -> None:
+        """Pay; some tills send the payment a second time."""
+        device = self.devices[sale.device]
+        payment = device.event(sale.payment, receipt.event_id, sale.at)
         receipt.paid_at_ms = time.time() * 1000
         if sale.again == "at_once":
             receipt.again = True
@@ -160,7 +196,7 @@ class Tills:
             await twin
         elif sale.again == "later":
             receipt.again = True
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(_AGAIN_S)
             await device.publish(payment)
 
     async def cancel(self, cancellation: Cancellation) -> None:
@@ -177,7 +213,7 @@ class Tills:
         )
         device = self.devices[receipt.device]
         event_id = f"cancellation-{cancellation.invoice}-{cancellation.sale}"
-        await device.publish(device.event(data, event_id, cancellation.at))
+        await self.ask(device, device.event(data, event_id, cancellation.at))
 
     async def probe(self, edge_id: str, questions: Iterable[RouteRequested], name: str) -> int:
         """Ask an edge until it can answer; count the lines that lack stock. Not measured."""
@@ -188,10 +224,6 @@ class Tills:
             _, answer, _ = await self.ask(
                 device, device.event(question, event_id, self._days.now())
             )
-            while isinstance(answer, InputRejected) and answer.code == "no_network":
-                await asyncio.sleep(0.2)
-                event = device.event(question, f"{event_id}-{time.time_ns()}", self._days.now())
-                _, answer, _ = await self.ask(device, event)
             assert isinstance(answer, RoutePlanned), answer
             lacking += sum(line.reason == "share" for line in answer.parked)
         return lacking

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ import pytest
 from deploy.demo.run import run
 from deploy.demo.stage import BrokerKind
 from tests.conftest import skip_without_mosquitto
+from tests.processes import that_name
 
 KEYS = {
     "orders": {"sent", "accepted", "parked", "in_ledger", "lost", "duplicated"},
@@ -42,27 +42,17 @@ def test_a_short_day_keeps_every_promise(tmp_path: Path, brokers: BrokerKind):
     cut = report["wan_cut"]
     assert cut["reconnects_turned_away"] > 0
     assert cut["orders_sent"] == cut["orders_answered"] > 0
-    assert _processes(tmp_path) == []
+    assert {x["kind"] for x in report["outages"]} == {"edge killed", "broker wiped"}
+    for outage in report["outages"]:
+        assert outage["orders_sent"] == outage["orders_answered"] > 0
+    assert report["reroutes"]["picks"] == report["tasks"]["short"] + report["tasks"]["rejected"]
+    assert that_name(tmp_path) == []
 
 
 def test_a_demo_that_cannot_start_says_so_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("deploy.demo.stage._broker_command", lambda *_: ["false"])
+    monkeypatch.setattr("deploy.demo.stage.Stage._broker_command", lambda *_: ["false"])
     assert run(True, None, 10, orders=5, data_dir=tmp_path, brokers="embedded") == 2
     assert "broker-central ended with 1" in capsys.readouterr().out
-    assert _processes(tmp_path) == []
-
-
-def _processes(folder: Path) -> list[str]:
-    """Command lines of live processes that name the folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if str(folder) in command:
-                found.append(command)
-    return found
+    assert that_name(tmp_path) == []

@@ -9,22 +9,24 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploy.demo.ledgers import read_central, read_edge
+from deploy.demo.counts import spread
+from deploy.demo.ledgers import integrity, read_central, read_edge, read_standing
 from deploy.demo.progress import table
 from deploy.demo.records import Job, Packed, Receipt, Refusal, Shelves, TillRecord, WarehouseRecord
-from deploy.demo.report import Circumstances, Cut, count, spread
+from deploy.demo.report import Circumstances, Cut, Outage, count
 from shared.parts import PlannedLine
 
 SOURCE = "/devices/till-1"
 TABLES = """
-create table ledger (position integer primary key, raw blob);
+create table ledger (position integer primary key, edge_id, sequence integer, raw blob);
 create table accounts (
     node_id, sku, pool integer, committed integer, shipped integer,
     received integer, adjusted integer
 );
 create table shares (edge_id, node_id, sku, units integer);
-create table poison (detail);
-create table exceptions (detail);
+create table tasks (task_id, state);
+create table poison (code);
+create table exceptions (code);
 """
 EDGE_TABLES = """
 create table log (sequence integer primary key, type, event blob);
@@ -71,14 +73,17 @@ class Scene:
         }
         self.shares = {("edge-1", "dc-1", "A"): 4, ("edge-1", "store-1", "A"): 4}
         self.cells = {("dc-1", "A"): 4, ("store-1", "A"): 4}
+        self.states = {"order-1.1.0": "shipped"}
         self.exceptions: list[str] = []
+        self.outages: list[Outage] = []
 
     def count(self) -> dict[str, Any]:
         central, edge = self.folder / "central.db", self.folder / "edge.db"
         with closing(sqlite3.connect(central)) as database, database:
             database.executescript(TABLES)
-            rows = [(json.dumps(entry).encode(),) for entry in self.ledger]
-            database.executemany("insert into ledger (raw) values (?)", rows)
+            rows = [(i, json.dumps(entry).encode()) for i, entry in enumerate(self.ledger, 1)]
+            database.executemany("insert into ledger values (null, 'edge-1', ?, ?)", rows)
+            database.executemany("insert into tasks values (?, ?)", self.states.items())
             database.executemany(
                 "insert into accounts values (?, ?, ?, ?, ?, ?, ?)",
                 [(*cell, *units) for cell, units in self.accounts.items()],
@@ -87,7 +92,7 @@ class Scene:
                 "insert into shares values (?, ?, ?, ?)",
                 [(*key, units) for key, units in self.shares.items()],
             )
-            noted = [(detail,) for detail in self.exceptions]
+            noted = [(code,) for code in self.exceptions]
             database.executemany("insert into exceptions values (?)", noted)
         with closing(sqlite3.connect(edge)) as database, database:
             database.executescript(EDGE_TABLES)
@@ -95,7 +100,10 @@ class Scene:
                 "insert into cells values (?, ?, ?)",
                 [(*cell, units) for cell, units in self.cells.items()],
             )
+            logged = [(i,) for i in range(1, len(self.ledger) + 1)]
+            database.executemany("insert into log (sequence) values (?)", logged)
         around = Circumstances(day="2010-12-06", brokers="embedded", exit_codes={"central": 0})
+        around.outages = self.outages
         return count(
             self.tills,
             self.warehouses,
@@ -127,7 +135,7 @@ def receipt(event_id: str, order_id: str, fulfilment: str, units: int) -> Receip
 
 
 def event(kind: str, **data: Any) -> dict[str, Any]:
-    return {"type": f"pointsman.{kind}.v1", "data": data}
+    return {"type": f"pointsman.{kind}.v1", "id": f"e-{kind}", "data": data}
 
 
 def accepted(event_id: str, order_id: str) -> dict[str, Any]:
@@ -176,6 +184,15 @@ def lose_a_task(scene: Scene) -> None:
 
 def ship_twice(scene: Scene) -> None:
     scene.ledger.append(event("package.shipped", task_id="order-1.1.0"))
+
+
+def misplace_a_task(scene: Scene) -> None:
+    scene.states["order-1.1.0"] = "packed"
+
+
+def overdraw_a_cell(scene: Scene) -> None:
+    scene.accounts["dc-1", "A"][0] -= 4
+    scene.accounts["dc-1", "A"][1] += 4
 
 
 def ask_for_too_much(scene: Scene) -> None:
@@ -232,6 +249,8 @@ def refuse(scene: Scene) -> None:
         (accept_nothing, "payments without an order"),
         (lose_a_task, "tasks were lost"),
         (ship_twice, "tasks were shipped twice"),
+        (misplace_a_task, "tasks are not where the warehouses have them"),
+        (overdraw_a_cell, "cells were oversold"),
         (ask_for_too_much, "cells were oversold"),
         (carry_out_too_much, "cells were oversold"),
         (lose_a_unit_from_the_shelf, "units appeared or vanished"),
@@ -263,3 +282,50 @@ def test_percentiles_are_nearest_ranks():
     assert spread([]) == {"p50": 0.0, "p99": 0.0, "max": 0.0}
     assert spread(range(1, 101)) == {"p50": 50, "p99": 99, "max": 100}
     assert spread([3.0, 1.0, 2.0]) == {"p50": 2.0, "p99": 3.0, "max": 3.0}
+
+
+def test_a_task_that_was_withdrawn_before_it_came_is_not_lost(scene: Scene):
+    lose_a_task(scene)
+    scene.states["order-9.1.0"] = "withdrawn"
+    report = scene.count()
+    assert report["failures"] == []
+    assert (report["tasks"]["issued"], report["tasks"]["lost"]) == (2, 0)
+
+
+def test_who_asks_a_dead_edge_waits_and_is_counted_apart(scene: Scene):
+    slow = scene.tills.receipts[0]
+    slow.quote_ms, slow.paid_at_ms = 2_000.0, 2_020
+    scene.outages = [Outage("edge killed", "edge-1", 12, 1_500)]
+    report = scene.count()
+    assert report["failures"] == []
+    # Of the questions only the other one counts, which was answered before.
+    assert report["quote_ms"]["max"] == 1.0
+    (outage,) = report["outages"]
+    assert (outage["orders_sent"], outage["orders_answered"]) == (2, 2)
+    assert (outage["real_s"], outage["wait_ms_max"]) == (1.49, 2_000.0)
+
+
+def test_another_edges_outage_excuses_nobody(scene: Scene):
+    answer_late(scene)
+    scene.outages = [Outage("broker wiped", "edge-2", 0, 1_000)]
+    report = scene.count()
+    assert "a route answer took over 200 ms" in report["failures"]
+    assert report["outages"][0]["orders_sent"] == 0
+
+
+def test_how_far_everything_is_can_be_read_beside_the_daemons(scene: Scene):
+    scene.shares.pop(("edge-1", "store-1", "A"))
+    scene.count()
+    central, edges = scene.folder / "central.db", {"edge-1": scene.folder / "edge.db"}
+    standing = read_standing(central, edges)
+    assert (standing.logged, standing.taken) == ({"edge-1": 5}, {"edge-1": 5})
+    assert (standing.issued, standing.apart, standing.settled()) == (0, 1, False)
+
+
+def test_a_damaged_file_is_found(scene: Scene):
+    scene.count()
+    path = scene.folder / "central.db"
+    assert integrity(path) == "ok"
+    path.write_bytes(path.read_bytes()[:-4096])
+    with pytest.raises(sqlite3.DatabaseError):
+        assert integrity(path) == "ok"
