@@ -161,7 +161,7 @@ def read_standing(central_path: Path, edge_paths: Mapping[str, Path]) -> Standin
             ).fetchall()
             with closing(_open(path)) as edge:
                 (logged[edge_id],) = edge.execute(
-                    "select coalesce(max(sequence), 0) from log"
+                    "select coalesce(max(position), 0) from log"
                 ).fetchone()
                 held_there = edge.execute("select node_id, sku, share from cells where share <> 0")
                 apart += len(set(granted) ^ set(held_there))
