@@ -16,7 +16,7 @@ WARMED := $(VENV)/.warmed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test bench demo torture schemas lock clean
+.PHONY: help install check format test bench backlog demo torture schemas lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: $(WARMED) ## all tests, with coverage; installs Mosquitto if it may
 
 bench: $(WARMED) ## measure the kernels and the hot path
 	$(BIN)/pytest tests/bench --benchmark-only $(BENCH_ARGS)
+
+backlog: $(WARMED) ## a day's backlog: what it costs the tills, how fast it drains; BACKLOG_EVENTS=100000
+	$(BIN)/python -m tests.bench.backlog
 
 demo: $(WARMED) ## one real trading day, end to end; DEMO_ARGS="--once --json report.json"
 	$(BIN)/pointsman demo $(DEMO_ARGS)

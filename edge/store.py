@@ -246,10 +246,14 @@ class Store(Database):
 
     def issued_tasks(self, rows_max: int) -> list[Task]:
         """Tasks that no warehouse has accepted yet, oldest first, at most so many a node."""
+        # From node to node by the index, so that a hundred thousand tasks take no longer.
         rows = self._rows(
-            "select task_id, state, event, body from (select *, rowid as age, row_number() over "
-            "(partition by node_id order by rowid) as place from tasks where state = 'issued') "
-            "where place <= ? order by age",
+            "with recursive nodes (node_id) as (select min(node_id) from tasks where state = "
+            "'issued' union all select (select min(node_id) from tasks where state = 'issued' and "
+            "node_id > nodes.node_id) from nodes where node_id is not null) "
+            "select task_id, state, event, body from nodes join tasks on tasks.rowid in (select "
+            "rowid from tasks as own where own.node_id = nodes.node_id and own.state = 'issued' "
+            "order by own.task_id limit ?) order by task_id",
             rows_max,
         )
         return [_task(*row) for row in rows]
@@ -273,20 +277,21 @@ class Store(Database):
         Returns:
             How many entries are gone.
         """
-        oldest = self._rows(
-            "select position, logged_ms from log order by position limit ?", rows_max
+        first: int = (self._row("select min(position) from log") or [None])[0] or 1
+        last = min(through, self._newest - 1, first + rows_max - 1)
+        # Up to the first that is too young: a clock that was set back must not leave gaps.
+        young = self._row(
+            "select position from log where position <= ? and logged_ms >= ? "
+            "order by position limit 1",
+            last,
+            before_ms,
         )
-        last = 0
-        for position, logged_ms in oldest:
-            if position > min(through, self._newest - 1) or logged_ms >= before_ms:
-                break  # A clock that was set back must not leave gaps.
-            last = position
-        if not last:
+        gone = (young[0] - 1 if young else last) - first + 1
+        if gone <= 0:
             return 0
         self.begin()
-        self._execute("delete from log where position <= ?", last)
-        first: int = oldest[0][0]
-        return last - first + 1
+        self._execute("delete from log where position < ?", first + gone)
+        return gone
 
     def contacts(self, rows_max: int) -> list[ContactFor]:
         """Contacts that central does not have yet."""

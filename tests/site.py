@@ -59,6 +59,7 @@ class Central:
     def __init__(self, connected: aiomqtt.Client) -> None:
         self.client = connected
         self.hellos: list[Hello] = []
+        self.starts: dict[str, Hello] = {}
         self.events: dict[int, Event] = {}
         self.contacts: list[ContactFor] = []
         self.batches = 0
@@ -73,7 +74,9 @@ class Central:
             payload = bytes(message.payload)
             edge_id, kind = parse_up(str(message.topic))
             if kind == "hello":
-                self.hellos.append(decode_frame(payload, Hello))
+                hello = decode_frame(payload, Hello)
+                self.starts.setdefault(hello.boots[-1], hello)
+                self.hellos.append(hello)
             elif kind == "log":
                 self.batches += 1
                 for raw in split_batch(payload):

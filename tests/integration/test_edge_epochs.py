@@ -15,11 +15,10 @@ from tests.shop import Shop, device_event, network, payment, question
 from tests.site import Central, Device, central, device, running_edge, site
 
 
-async def greeted(centre: Central, *before: Hello) -> Hello:
-    """The first hello of a process that has not said one before."""
-    known = {hello.boots[-1] for hello in before}
-    await centre.until(lambda: centre.hellos and centre.hellos[-1].boots[-1] not in known)
-    return centre.hellos[-1]
+async def greeted(centre: Central, start: int) -> Hello:
+    """The first hello of the edge's first, second, … start."""
+    await centre.until(lambda: len(centre.starts) == start)
+    return list(centre.starts.values())[-1]
 
 
 async def refused(till: Device, event_id: str) -> None:
@@ -90,7 +89,7 @@ async def test_what_must_not_sell_must_not_after_a_restart_either(
             await centre.acknowledge(ahead=7)
             await centre.until(lambda: centre.hellos[-1].unfit)
         async with running_edge(embedded, wan, tmp_path):
-            assert (await greeted(centre, *centre.hellos)).unfit
+            assert (await greeted(centre, 2)).unfit
             await refused(till, "p2")
             await rejoin(centre, 9)
             await sells_again(centre, till)
@@ -123,12 +122,12 @@ async def test_a_copied_folder_is_unfit_until_it_rejoins(
             await sold(centre, till)
         shutil.copytree(folder.rename(tmp_path / "original"), folder)
         async with running_edge(embedded, wan, tmp_path):
-            assert (await greeted(centre, *centre.hellos)).unfit
+            assert (await greeted(centre, 2)).unfit
             await refused(till, "p2")
             await rejoin(centre, 9)
             await sells_again(centre, till)
         async with running_edge(embedded, wan, tmp_path):  # This file is the edge's own now.
-            assert not (await greeted(centre, *centre.hellos)).unfit
+            assert not (await greeted(centre, 3)).unfit
 
 
 async def test_a_store_without_its_mark_is_unfit_until_it_rejoins(
@@ -139,12 +138,12 @@ async def test_a_store_without_its_mark_is_unfit_until_it_rejoins(
             await sold(centre, till)
         (tmp_path / "edge" / GENERATION).unlink()
         async with running_edge(embedded, wan, tmp_path):
-            assert (await greeted(centre, *centre.hellos)).unfit
+            assert (await greeted(centre, 2)).unfit
         async with running_edge(embedded, wan, tmp_path):  # Another start makes it no better.
-            assert (await greeted(centre, *centre.hellos)).unfit
+            assert (await greeted(centre, 3)).unfit
             await rejoin(centre, 9)
         async with running_edge(embedded, wan, tmp_path):
-            assert not (await greeted(centre, *centre.hellos)).unfit
+            assert not (await greeted(centre, 4)).unfit
             await sells_again(centre, till)
 
 
@@ -161,11 +160,11 @@ async def test_a_backup_that_was_written_over_the_file_is_unfit(
             await till.ask(device_event("till-1", "p1", payment("sku-1")))
             await centre.until(lambda: len(centre.events) == 2)
         async with running_edge(embedded, wan, tmp_path):  # A start writes its marks.
-            await greeted(centre, *centre.hellos)
+            await greeted(centre, 3)
         shutil.copy(folder / GENERATION, marks)
         (folder / FILE_NAME).write_bytes(backup.read_bytes())  # The same file on its disk.
         async with running_edge(embedded, wan, tmp_path):
-            assert (await greeted(centre, *centre.hellos)).unfit
+            assert (await greeted(centre, 4)).unfit
             await refused(till, "p2")
         assert (folder / GENERATION).read_bytes() == marks.read_bytes()
 
