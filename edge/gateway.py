@@ -21,14 +21,20 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.intake import Message
 from edge.records import Send
 from shared.envelope import CONTENT_TYPE
-from shared.events import RouteRequested
+from shared.events import OrderCancelled, Payment, RouteRequested
 from shared.limits import EXCERPT_BYTES_MAX, PAYLOAD_BYTES_MAX
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SESSION_EXPIRY_S
 from shared.settings import Broker
 from shared.topics import ALL_UP, down
 
 INTAKE_MESSAGES_MAX: Final = 2_000
-"""What may wait for a decision; beyond it the answer is "overloaded"."""
+"""What may wait for a decision; beyond it the answer is "overloaded", for what stands for itself."""
+
+READ_MESSAGES_MAX: Final = 10_000
+REPORTS_MAX: Final = 40_000
+"""Reports are not refused: those behind would overtake one that is, and a later state of its task
+be taken before it. When so much waits as the first says, nothing more is read for a while; the
+second leaves room for what paho reads in one go, since a broker may send all that it has."""
 
 INTAKE_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -38,6 +44,8 @@ READ_PACKETS_MAX: Final = 256
 OUT_MESSAGES_MAX: Final = 20_000
 
 _QUESTION: Final = f"/up/{RouteRequested.kind}"
+_ANY_TIME: Final = tuple(f"/up/{kind.kind}" for kind in (RouteRequested, Payment, OrderCancelled))
+"""What stands for itself: it may come later than what was sent after it."""
 
 log = structlog.get_logger()
 
@@ -81,6 +89,7 @@ class Gateway:
         self._connection = 0
         self._waiting_bytes = 0
         self._stood = False
+        self._unread: socket.socket | None = None
         self._version5 = broker.mqtt_version == "5"
         self._content: Properties | None = None
         if self._version5:
@@ -133,7 +142,15 @@ class Gateway:
         """The oldest of `questions` or `intake`, at most so many."""
         taken = [waiting.popleft() for _ in range(min(len(waiting), messages_max))]
         self._waiting_bytes -= sum(len(message.payload) for message in taken)
+        if self._unread is not None and not self._full:
+            self._loop.add_reader(self._unread.fileno(), self._readable, self._unread)
+            self._unread = None
         return taken
+
+    @property
+    def _full(self) -> bool:
+        waiting = max(len(self.intake), len(self.questions))
+        return waiting >= READ_MESSAGES_MAX or self._waiting_bytes >= INTAKE_BYTES_MAX // 2
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that this message is done with, unless it will come again anyway."""
@@ -220,10 +237,8 @@ class Gateway:
             content_type,
         )
         waiting = self.questions if topic.endswith(_QUESTION) else self.intake
-        if (
-            len(waiting) >= INTAKE_MESSAGES_MAX
-            or self._waiting_bytes + len(received.payload) > INTAKE_BYTES_MAX
-        ):
+        room = INTAKE_MESSAGES_MAX if topic.endswith(_ANY_TIME) else REPORTS_MAX
+        if len(waiting) >= room or self._waiting_bytes + len(received.payload) > INTAKE_BYTES_MAX:
             self._on_overflow(received)
             return
         self._waiting_bytes += len(received.payload)
@@ -238,6 +253,7 @@ class Gateway:
         self._on_loop(self._loop.add_reader, sock.fileno(), self._readable, sock)
 
     def _socket_closed(self, _: Client, __: Any, sock: Any) -> None:
+        self._unread = None
         self._on_loop(self._loop.remove_reader, sock.fileno())
         self._on_loop(self._loop.remove_writer, sock.fileno())
 
@@ -256,6 +272,11 @@ class Gateway:
     def _readable(self, sock: socket.socket) -> None:
         """Read a burst: whatever has arrived by now is decided and committed together."""
         for _ in range(READ_PACKETS_MAX):
+            if self._full:
+                # The rest stays in the socket, and behind it with the broker, in its order.
+                self._loop.remove_reader(sock.fileno())
+                self._unread = sock
+                return
             self._client.loop_read()
             try:
                 sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -29,7 +29,7 @@ create table poison (code);
 create table exceptions (code);
 """
 EDGE_TABLES = """
-create table log (sequence integer primary key, type, event blob);
+create table log (position integer primary key, type, event blob);
 create table cells (node_id, sku, share integer);
 """
 
@@ -101,7 +101,7 @@ class Scene:
                 [(*cell, units) for cell, units in self.cells.items()],
             )
             logged = [(i,) for i in range(1, len(self.ledger) + 1)]
-            database.executemany("insert into log (sequence) values (?)", logged)
+            database.executemany("insert into log (position) values (?)", logged)
         around = Circumstances(day="2010-12-06", brokers="embedded", exit_codes={"central": 0})
         around.outages = self.outages
         return count(
