@@ -28,7 +28,7 @@ from shared.settings import Broker
 from shared.topics import ALL_UP, down
 
 INTAKE_MESSAGES_MAX: Final = 2_000
-"""What may wait for a decision; beyond it the answer is "overloaded", for what stands for itself."""
+"""What may wait for a decision; beyond it what stands for itself is answered "overloaded"."""
 
 READ_MESSAGES_MAX: Final = 10_000
 REPORTS_MAX: Final = 40_000
