@@ -316,6 +316,45 @@ def torture(
     raise typer.Exit(code)
 
 
+@app.command("sim")
+def sim(
+    seeds: Annotated[str, typer.Option(help="FROM:TO, without TO.")] = "0:100",
+    steps: Annotated[int, typer.Option(min=1, help="Events before all heals.")] = 2_000,
+    edges: Annotated[int, typer.Option(min=1, max=64, help="How many edges.")] = 8,
+    skus: Annotated[int, typer.Option(min=0, help="How many; 0: drawn.")] = 0,
+    without: Annotated[str, typer.Option(help="Faults to leave out, with commas.")] = "",
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Side by side.")] = 2,
+    shrink_s: Annotated[float, typer.Option(help="Seconds to make a failing seed small.")] = 60,
+) -> None:
+    """Simulate edges and central through crashes and cuts, and hold every promise against it."""
+    from deploy.sim.run import run as run_sim
+    from deploy.sim.scenario import parse_faults, parse_seeds
+
+    bounds, left_out = taught(parse_seeds, seeds), taught(parse_faults, without)
+    raise typer.Exit(run_sim(bounds, steps, edges, skus, left_out, processes, json_path, shrink_s))
+
+
+@app.command("power-cut")
+def power_cut(
+    points: Annotated[int, typer.Option(min=1, help="How often the power goes.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed cuts at the same points.")] = 1,
+) -> None:
+    """Cut the power in the middle of writes, drop what was not synced, look what is left."""
+    from deploy.sim.powercut import power_cuts
+    from deploy.sim.run import silence
+
+    with silence():
+        report = power_cuts(points, seed)
+    typer.echo(f"{report.points} power cuts, {report.entries} log entries committed; cuts in:")
+    for place, count in report.cuts.most_common():
+        typer.echo(f"  {count:5} {place}")
+    for fault in report.faults:
+        typer.echo(fault, err=True)
+    typer.echo(f"{len(report.faults)} faults")
+    raise typer.Exit(1 if report.faults else 0)
+
+
 def main() -> None:
     """Entry point of the `pointsman` command."""
     app()
