@@ -30,7 +30,7 @@ class Config(Section, frozen=True):
         data_dir: the folder of its database.
         broker: central's broker, where the edges come to.
         escrow: how stock is shared out.
-        past_days: an edge that has lost its store is told of orders that are settled if they
+        past_orders: an edge that has lost its store is told of orders that are settled if they
             are not older: so long it recognises a payment that is repeated.
         clock: simulated time, for the demo.
     """
@@ -38,7 +38,7 @@ class Config(Section, frozen=True):
     data_dir: Path
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
-    past_days: Annotated[int, Meta(ge=0, le=3_650)] = 30
+    past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
     clock: SimulatedClock | None = None
 
 

@@ -54,8 +54,8 @@ PRESENT_MS: Final = 30_000
 REVIEW_MS: Final = 5_000
 """How often lines that wait and debts are looked at again."""
 
-PAST_DAYS: Final = 30
-"""How long an order that is settled is told to an edge that has lost its store."""
+PAST_ORDERS: Final = 20_000
+"""How many of its newest orders an edge that has lost its store is told, settled or not."""
 
 T = TypeVar("T")
 
@@ -87,14 +87,16 @@ class Central:
     Args:
         connection: of `central.database.open_database`; used by nobody else.
         policy: the escrow's.
-        past_days: how long an order that is settled is told to an edge that has lost its store.
+        past_orders: see `central.fences.retell`.
     """
 
-    def __init__(self, connection: Database, policy: Policy, *, past_days: int = PAST_DAYS) -> None:
+    def __init__(
+        self, connection: Database, policy: Policy, *, past_orders: int = PAST_ORDERS
+    ) -> None:
         """See the class."""
         self._connection = connection
         self._policy = policy
-        self._past_days = past_days
+        self._past_orders = past_orders
         self._lines: dict[str, _Line] = {}
         self._streams: dict[str, Stream] = {}
         self._fenced: frozenset[str] = frozenset()
@@ -189,7 +191,7 @@ class Central:
                 self._lines[edge_id].heard_ms = elapsed_ms
         try:
             outcome = self._turn(
-                elapsed_ms, lambda turn, unfit: ingest.record(turn, said, unfit, self._past_days)
+                elapsed_ms, lambda turn, unfit: ingest.record(turn, said, unfit, self._past_orders)
             )
         except StorageError as error:
             _log.error("burst_not_stored", detail=str(error))

@@ -36,7 +36,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
     with locked(config.data_dir):
         connection = open_database(config.data_dir)
         try:
-            central = Central(connection, _policy(config.escrow), past_days=config.past_days)
+            central = Central(connection, _policy(config.escrow), past_orders=config.past_orders)
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))

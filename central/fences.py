@@ -63,11 +63,14 @@ def fence(turn: Turn, edge_id: str) -> int:
 def rejoin(turn: Turn, stream: Stream, hello: Hello) -> None:
     """Write the way back into the feed of a fenced edge that was heard with this hello."""
     forgotten = hello.feed >= stream.feed_next  # central's own database was restored
-    restored = hello.unfit or forgotten or is_behind(stream, hello)
+    heard = stream.feed_acked if forgotten else max(stream.feed_acked, hello.feed)
+    untold = stream.restored and (not stream.retold or heard < stream.retold)
+    restored = hello.unfit or forgotten or untold or is_behind(stream, hello)
     stream.fenced, stream.closed, stream.restored = False, False, restored
     stream.boot = hello.boots[-1]
     streams.forget_noted(turn.connection, stream.edge_id, "edge_behind")
     if restored:
+        stream.retold = 0
         stream.feed_next = max(stream.feed_next, hello.feed + 1)
         turn.drop_feed(stream)
     frame = Rejoin(epoch=stream.share_epoch, restored=restored)
@@ -76,7 +79,7 @@ def rejoin(turn: Turn, stream: Stream, hello: Hello) -> None:
         turn.introduce(stream.edge_id)
 
 
-def retell(turn: Turn, stream: Stream, past_days: int) -> None:
+def retell(turn: Turn, stream: Stream, past_orders: int) -> None:
     """Tell an edge that has lost its store its orders and tasks, as events.
 
     To be called once its new epoch has begun in the ledger: whatever it still had to say of the
@@ -85,13 +88,12 @@ def retell(turn: Turn, stream: Stream, past_days: int) -> None:
     Args:
         turn: the transaction.
         stream: the edge's.
-        past_days: how old an order may be that is settled, and is still told: so long the edge
-            can recognise a payment that is repeated.
+        past_orders: how many of its newest orders are told though they are settled: so many
+            payments it can recognise when they are repeated.
     """
-    since_ms = turn.now_ms - past_days * 24 * 3_600_000
     nodes = {node for node, home in turn.territory.home.items() if home == stream.edge_id}
     batch: list[bytes] = []
-    for raw in ledger.past_of(turn.connection, stream.edge_id, nodes, since_ms):
+    for raw in ledger.past_of(turn.connection, stream.edge_id, nodes, past_orders):
         size = sum(len(x) + 1 for x in batch) + len(raw) + 1
         if batch and (size > PAST_BYTES_MAX or len(batch) == BATCH_EVENTS_MAX):
             turn.feed(stream.edge_id, "past", encode_batch(batch))
@@ -99,4 +101,5 @@ def retell(turn: Turn, stream: Stream, past_days: int) -> None:
         batch.append(raw)
     if batch:
         turn.feed(stream.edge_id, "past", encode_batch(batch))
-    turn.feed(stream.edge_id, "past", encode_batch([]))  # the empty part is the last
+    # The empty part is the last.
+    stream.retold = turn.feed(stream.edge_id, "past", encode_batch([]))

@@ -41,14 +41,14 @@ REVIEW_SKUS_MAX: Final = 200
 """Lines that wait for so many SKUs are looked at again at a time."""
 
 
-def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
+def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
     """Take a burst in.
 
     Args:
         turn: the transaction.
         burst: what was said.
         unfit: see above.
-        past_days: see `central.fences.retell`.
+        past_orders: see `central.fences.retell`.
 
     Raises:
         UnfitError: an event that met a fault of ours.
@@ -71,7 +71,7 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_days: int) -> Outcome:
     for entry in entries:
         stream = turn.stream(entry.edge_id)
         if isinstance(entry.data, EpochBegan) and stream.restored:
-            retell(turn, stream, past_days)
+            retell(turn, stream, past_orders)
     if rejoined:
         turn.share_out_all()
     for _, received in burst.contacts:

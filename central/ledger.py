@@ -123,40 +123,41 @@ def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | N
 
 
 def past_of(
-    connection: Connection, edge_id: str, nodes: set[str], since_ms: int
+    connection: Connection, edge_id: str, nodes: set[str], settled_max: int
 ) -> Iterator[bytes]:
     """What an edge that has lost its store needs of the ledger, in the ledger's order.
 
-    That is all about the orders that it has accepted and that are not settled, or are not
-    older than `since_ms`; and the tasks at its `nodes`, likewise, with what was said of them.
+    That is all about the orders that it has accepted and that are not settled, and about the
+    newest others; and the tasks at its `nodes`, likewise, with what was said of them. The newest
+    by the ledger's own count: no clock is to be trusted with what may be forgotten.
+
+    Args:
+        connection: inside a transaction.
+        edge_id: the edge.
+        nodes: whose home it is.
+        settled_max: how many of the newest orders, and of the newest tasks, settled or not.
     """
-    mine = select(ledger.c.correlation_id).where(
-        ledger.c.edge_id == edge_id, ledger.c.type == type_of(OrderAccepted)
-    )
+    mine = (ledger.c.edge_id == edge_id) & (ledger.c.type == type_of(OrderAccepted))
+    newest = select(ledger.c.correlation_id).where(mine)
+    newest = newest.order_by(ledger.c.position.desc()).limit(settled_max)
     settled = orders.c.state.in_(("shipped", "delivered", "cancelled"))
-    wanted = set(
-        connection.scalars(
-            select(orders.c.order_id).where(
-                orders.c.order_id.in_(mine), ~settled | (orders.c.opened_ms >= since_ms)
-            )
-        )
-    )
+    accepted = select(ledger.c.correlation_id).where(mine)
+    unsettled = select(orders.c.order_id).where(orders.c.order_id.in_(accepted), ~settled)
+    wanted = set(connection.scalars(newest)) | set(connection.scalars(unsettled))
     over = tasks.c.state.in_(("shipped", "delivered", "rejected", "withdrawn"))
-    asked = {
-        row.task_id: row.order_id
-        for row in connection.execute(
-            select(tasks.c.task_id, tasks.c.order_id, tasks.c.node_id).where(
-                ~over | (tasks.c.changed_ms >= since_ms)
-            )
-        )
-        if row.node_id in nodes and row.order_id is not None
-    }
+    asked: dict[str, str] = {}
+    rest = settled_max
+    query = select(tasks.c.task_id, tasks.c.order_id, tasks.c.node_id, over.label("over"))
+    for row in connection.execute(query.order_by(tasks.c.changed_ms.desc())):
+        if row.node_id in nodes and row.order_id is not None and (rest > 0 or not row.over):
+            asked[row.task_id] = row.order_id
+            rest -= bool(row.over)
     found: list[tuple[int, bytes]] = []
     for part in chunks(sorted({*wanted, *asked.values()})):
-        query = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
+        events = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
             ledger.c.correlation_id.in_(part)
         )
-        for position, raw, order_id in connection.execute(query):
+        for position, raw, order_id in connection.execute(events):
             if order_id in wanted or _concerns(raw, asked.keys()):
                 found.append((position, raw))
     for _, raw in sorted(found):

@@ -41,6 +41,7 @@ class Stream(Struct):
         fenced: no rejoin to `share_epoch` is in the feed yet.
         rejoin: number of the last rejoin in the feed; 0: there was none.
         restored: that rejoin replaces what the edge has.
+        retold: number of the feed item that ends what such an edge was told; 0: not told yet.
         boot: the edge's start that central serves; empty: none.
         closed: a start that is behind was heard, and no other since.
         feed_next: number of the next feed item.
@@ -55,6 +56,7 @@ class Stream(Struct):
     fenced: bool = False
     rejoin: int = 0
     restored: bool = False
+    retold: int = 0
     boot: str = ""
     closed: bool = False
     feed_next: int = 1

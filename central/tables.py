@@ -41,6 +41,7 @@ streams = Table(
     Column("fenced", Boolean, nullable=False),
     Column("rejoin", BigInteger, nullable=False),
     Column("restored", Boolean, nullable=False),
+    Column("retold", BigInteger, nullable=False),
     Column("boot", String, nullable=False),
     Column("closed", Boolean, nullable=False),
     Column("feed_next", BigInteger, nullable=False),

@@ -41,9 +41,11 @@ class Outcome:
         done: messages to be acknowledged, after that.
         news: there is something for central.
         network: a network was applied.
+        rejoined: an epoch has begun; what is remembered outside the store must say so first.
     """
 
     sends: list[Send] = field(default_factory=list)
     done: list[Message] = field(default_factory=list)
     news: bool = False
     network: bool = False
+    rejoined: bool = False

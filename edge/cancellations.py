@@ -184,7 +184,7 @@ def _renew(
     attempt = order.attempt + 1
     packages = list(order.packages)
     for number, package in enumerate(renewed):
-        task_id = task_id_of(order.order_id, state.edge_id, attempt, number)
+        task_id = task_id_of(order.order_id, state.edge_id, state.journal.epoch, attempt, number)
         package = msgspec.structs.replace(package, task_id=task_id)
         packages.append(package)
         orders.ask(state, decision, order.order_id, package, cause, now_ms)

@@ -144,6 +144,7 @@ class Core:
             if decision.epochs is not None:
                 log.warning("epoch_began", epoch=decision.epochs[-1][0])
                 self.sync.rejoined()
+                outcome.rejoined = True
             outcome.sends += decision.sends
             for peer in decision.peers:
                 self.sync.forward(peer)

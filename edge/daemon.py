@@ -56,6 +56,7 @@ class Daemon:
             raise
         self._core = Core(config.edge_id, self._store, boots, config.log, self._clock.now_ms())
         self._dispatcher = dispatcher = Dispatcher(self._core, self._clock)
+        dispatcher.on_rejoin = self._remember
         self._reminders: dict[str, tuple[float, float]] = {}
         self._connected = asyncio.Event()
         self._gateway = dispatcher.gateway = Gateway(
@@ -90,6 +91,13 @@ class Daemon:
         if reason := self._store.meta("unfit"):
             log.error("store_unfit", reason=reason, expected=UNFIT_EXPECTED)
         return boots
+
+    def _remember(self) -> None:
+        """Leave the mark of a new epoch: a backup of the one before must not pass for it."""
+        try:
+            write_generation(self._generation_file, self._generation())
+        except OSError as error:
+            log.error("generation_not_written", error=str(error))
 
     def _generation(self) -> Generation:
         return generation_of(self._store, inode_of(self._path))

@@ -9,6 +9,7 @@ nothing else touches the store.
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -49,12 +50,14 @@ class Dispatcher:
         clock: for stamps and decisions.
 
     Attributes:
-        gateway, uplink: to be set before the first turn.
+        gateway, uplink, on_rejoin: to be set before the first turn.
+            The last is called when an epoch has begun, before anything is said.
         broken: fails when a fault of ours leaves no choice but to stop.
     """
 
     gateway: Gateway
     uplink: Uplink
+    on_rejoin: Callable[[], None]
 
     def __init__(self, core: Core, clock: Clock) -> None:
         """Must be called on the running loop."""
@@ -174,6 +177,8 @@ class Dispatcher:
     def _settle(self, burst: Burst) -> None:
         """The burst is durable: say it, acknowledge it."""
         outcome = self._core.settle(burst, self._clock.now_ms())
+        if outcome.rejoined:
+            self.on_rejoin()
         for send in outcome.sends:
             self.gateway.publish(send)
         for message in outcome.done:

@@ -302,6 +302,9 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # it must not hold up what comes behind it
             state.journal.position, state.journal.epochs = position, epochs
             decision = Decision(fault=_fault(error))
+            if isinstance(item, Grant | list):
+                # Without it shares or orders would be missing for good: begin anew.
+                decision.unfit = f"feed item {number} could not be applied: {error}"
         decision.feed = number
         return decision
 

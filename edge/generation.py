@@ -42,7 +42,7 @@ def unfit(kept: Generation | None, found: Generation) -> str:
     if kept is None:
         # A new store has nothing to be remembered; any other must have left its mark.
         return "" if found.position == found.feed == 0 else "its generation file is missing"
-    if found.epoch > kept.epoch:
+    if found.epoch > kept.epoch and kept.inode in (0, found.inode):
         return ""  # It has rejoined, and was ended before that left its mark.
     if found.position < kept.position or found.feed < kept.feed:
         return (
@@ -74,6 +74,11 @@ def write_generation(path: Path, generation: Generation) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # Else a power cut may take the new name away again.
+    finally:
+        os.close(folder)
 
 
 def inode_of(path: Path) -> int:

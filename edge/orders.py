@@ -294,7 +294,9 @@ def _commit(
     attempt = order.attempt + 1
     packages = list(order.packages)
     for package in plan.packages:
-        task_id = task_id_of(order.order_id, state.edge_id, attempt, package.package)
+        task_id = task_id_of(
+            order.order_id, state.edge_id, state.journal.epoch, attempt, package.package
+        )
         committed = Committed(
             task_id=task_id,
             node_id=package.node_id,

@@ -233,6 +233,8 @@ class Sync:
         self.boots = self.boots[-1:]
         position = self._position(ack)
         if position is None:
+            # It waits for its rejoin, and listens for it; nothing is sent before.
+            self._met = bool(self.refused)
             return
         if not self._met:
             self._met, self._sent, self._said = True, position, position
@@ -254,7 +256,10 @@ class Sync:
                     )
                     return None
                 return min(before + ack.sequence, end)
-        log.error("ack_of_other_epoch", epoch=ack.epoch, own=self._epochs[-1][0])
+        self._stop(
+            f"central has this edge in epoch {ack.epoch}, the store is in {self._epochs[-1][0]}: "
+            "is it a backup, or a new disk?"
+        )
         return None
 
     def _stop(self, reason: str) -> None:

@@ -24,13 +24,14 @@ def order_id(source: str, event_id: str, time_ms: int) -> str:
     return str(uuid.UUID(int=value))
 
 
-def task_id(order_id: str, edge_id: str, attempt: int, package: int) -> str:
+def task_id(order_id: str, edge_id: str, epoch: int, attempt: int, package: int) -> str:
     """The pick task of package number `package` in an edge's plan number `attempt` for an order.
 
-    Deterministic, so that a task that arrives by two ways is recognised as one; and another
-    one where two edges have planned for the same order.
+    Deterministic, so that a task that arrives by two ways is recognised as one. Another one where
+    two edges have planned for the same order, and where an edge plans again after it has lost
+    its disk: it may not remember what it has asked for.
     """
-    return f"{order_id}.{crc32(edge_id.encode()):08x}.{attempt}.{package}"
+    return f"{order_id}.{crc32(edge_id.encode()):08x}.{epoch}.{attempt}.{package}"
 
 
 def edge_event_id(edge_id: str, epoch: int, sequence: int) -> str:

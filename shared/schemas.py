@@ -72,7 +72,7 @@ _NEXT_DAY = datetime(2025, 1, 14, 6, 0, tzinfo=UTC)
 _TILL: Final = "till-17"
 _NODE: Final = "dc-guangzhou"
 _ORDER: Final = order_id("/devices/till-17", "till-17-000123", 1_736_730_000_000)
-_TASK: Final = task_id(_ORDER, "edge-south", 1, 0)
+_TASK: Final = task_id(_ORDER, "edge-south", 1, 1, 0)
 
 
 def documents() -> dict[str, str]:

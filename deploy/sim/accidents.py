@@ -13,6 +13,7 @@ from deploy.sim.vfs import VFS_NAME
 from edge.generation import Generation
 from edge.intake import Message
 from edge.store import FILE_NAME, Store
+from shared.envelope import decode_event
 from shared.events import Payment
 from shared.network import Node
 from shared.topics import up
@@ -201,12 +202,14 @@ class Accidents:
             store = Store(edge.disk.path(FILE_NAME), vfs=VFS_NAME)
             position, epochs = store.last_position(), store.epochs()
             feed = int(store.meta("feed", "0"))
+            logged = [decode_event(raw) for _, raw in store.log_after(0, position)]
+            held = {(event.epoch or 0, event.number()) for event in logged}
             store.close()
             edge.want_up = True
             if (position, feed) != (book.position, book.feed) or edge.mark is None or (
                 edge.mark.inode != edge.inode
             ):  # fmt: skip
-                self._simulation.checks.restore_edge(edge.edge_id, position, epochs)
+                self._simulation.checks.restore_edge(edge.edge_id, position, epochs, held)
             self._later((50, 3_000), f"{edge.edge_id} starts", edge.start)
 
         self._later((2_000, 30_000), f"{edge.edge_id} is restored", restore)

@@ -50,12 +50,18 @@ class EdgeChecks(Tally):
         if edge.site is not None:
             self._look(edge)
 
-    def restore_edge(self, edge_id: str, position: int, epochs: list[tuple[int, int]]) -> None:
-        """A disk was put back: what only it had since is lost."""
+    def restore_edge(
+        self,
+        edge_id: str,
+        position: int,
+        epochs: list[tuple[int, int]],
+        held: set[tuple[int, int]],
+    ) -> None:
+        """A disk was put back: what it does not hold, by epoch and sequence, is lost."""
         book = self.books[edge_id]
         touched: set[Cell] = set()
         for key, entry in book.said.items():
-            if entry.position > position and not entry.ingested and not entry.void:
+            if key not in held and not entry.ingested and not entry.void:
                 entry.void = True
                 self.measures.lost_entries += 1
                 touched |= self._undo(entry)

@@ -275,6 +275,8 @@ class EdgeProcess:
         core = self.core
         assert core is not None
         outcome = core.settle(burst, self.now_ms())
+        if outcome.rejoined:
+            self.mark = generation_of(core.store, self.inode)
         self.watcher.edge_said(self, burst, outcome)
         self._say(outcome.sends)
         for message in outcome.done:

@@ -25,6 +25,7 @@ def is_at_rest(simulation: "Simulation") -> tuple[bool, object]:
             core is None
             or core.sync.refused
             or core.engine.state.unfit
+            or core.engine.state.rebuilding
             or core.sync.acked != core.store.durable
             or core.has_work(edge.elapsed_ms())
             or not book.coherent

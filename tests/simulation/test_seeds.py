@@ -20,6 +20,14 @@ def test_every_promise_holds_with_more_edges():
     assert sum(result.faults.values()) > 0
 
 
+@pytest.mark.parametrize("seed", [3, 105, 205])
+def test_disks_that_are_put_back_again_and_again_come_back_each_time(seed):
+    others = frozenset(FAULTS) - {"restores", "fences"}
+    result = simulate(Scenario(seed=seed, steps=1_200, edges=2, without=others))
+    assert result.violation is None, result.violation
+    assert result.faults["restores"] > 0
+
+
 def test_nothing_goes_wrong_where_all_faults_are_switched_off():
     result = simulate(Scenario(seed=3, steps=900, edges=3, without=frozenset(FAULTS)))
     assert result.violation is None, result.violation

@@ -23,7 +23,7 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     assert config.data_dir == tmp_path / "data"
     assert (config.broker.host, config.broker.mqtt_version) == ("127.0.0.1", "5")
     assert config.escrow == Escrow(pool_reserve=0.2, floor_units=2, half_life_days=7.0)
-    assert config.past_days == 30
+    assert config.past_orders == 20_000
     assert isinstance(make_clock(config.clock), SystemClock)
 
 
@@ -31,7 +31,7 @@ def test_every_key_is_read(load):
     config = load(
         """
         data_dir = "/var/lib/central"
-        past_days = 7
+        past_orders = 7
         [broker]
         host = "broker.example"
         port = 8883
@@ -50,7 +50,7 @@ def test_every_key_is_read(load):
     assert config.data_dir == Path("/var/lib/central")
     assert (config.broker.port, config.broker.mqtt_version) == (8883, "3.1.1")
     assert config.escrow == Escrow(pool_reserve=0.5, floor_units=3, half_life_days=1.5)
-    assert config.past_days == 7
+    assert config.past_orders == 7
     assert isinstance(make_clock(config.clock), ScaledClock)
 
 

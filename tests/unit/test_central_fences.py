@@ -212,7 +212,7 @@ def test_an_edge_that_has_lost_its_store_is_told_what_it_needs(stage, edges):
                            lines=[PlannedLine(line=0, sku="A", quantity=1)]), "r")  # fmt: skip
     stage.tell(one.batch(), two.batch())
     stage.admin("fence", edge_id="e2")
-    stage.central._past_days = -1  # nothing that is settled is young enough
+    stage.central._past_orders = 0  # nothing that is settled is young enough
     empty = ScriptedEdge("e2", boots=(5,))
     out = fresh(stage, empty.hello())
     assert rejoins("e2", out) == [Rejoin(epoch=2, restored=True)]

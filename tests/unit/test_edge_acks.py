@@ -121,10 +121,14 @@ def test_an_ack_beyond_the_end_of_an_old_epoch_means_its_end(rejoined: Line) -> 
     assert numbers(rejoined.words()) == NEW
 
 
-def test_an_ack_of_an_epoch_that_never_was_is_nothing(rejoined: Line) -> None:
+def test_an_ack_of_an_epoch_that_this_store_does_not_know_stops_it_and_it_listens(
+    rejoined: Line,
+) -> None:
     rejoined.ack(1, epoch=3)
-    assert numbers(rejoined.words()) == []
-    assert rejoined.sync.refused == ""
+    assert "backup" in rejoined.sync.refused
+    assert numbers(rejoined.words()) == []  # nothing of its log
+    rejoined.hear("feed/9/rejoin", encode_frame(Rejoin(epoch=4, restored=True)))
+    assert len(rejoined.sync.inbox) == 1
 
 
 def test_an_ack_ahead_in_the_new_epoch_stops_the_store(rejoined: Line) -> None:

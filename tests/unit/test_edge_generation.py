@@ -33,12 +33,13 @@ def test_another_file_with_the_same_content_is_a_copy() -> None:
     assert "copy" in unfit(NOW, Generation(inode=8, position=100, feed=20))
 
 
-@pytest.mark.parametrize("inode, position, feed", [(8, 100, 20), (7, 3, 1)])
-def test_a_store_of_a_later_epoch_has_rejoined_whatever_its_mark_says(
-    inode: int, position: int, feed: int
-) -> None:
-    found = Generation(inode=inode, position=position, feed=feed, epoch=2)
+def test_a_store_of_a_later_epoch_has_rejoined_whatever_its_marks_were() -> None:
+    found = Generation(inode=7, position=3, feed=1, epoch=2)
     assert unfit(NOW, found) == ""
+    elsewhere = Generation(inode=8, position=3, feed=1, epoch=2)
+    assert unfit(NOW, elsewhere)  # a backup of that epoch, taken before its mark
+    barred = Generation(inode=0, position=0, feed=0, epoch=1)
+    assert unfit(barred, elsewhere) == ""  # nothing was known of the file before
     kept = Generation(inode=7, position=100, feed=20, epoch=2)
     assert unfit(kept, found) != ""
 
