@@ -36,7 +36,8 @@ FORBIDDEN = {
 }
 
 KERNEL_ROOMS = (
-    "chosen", "improve", "placing", "relaxation", "root", "search", "sites", "subset", "tolls",
+    "chosen", "covering", "improve", "merging", "placing", "reach", "relaxation", "root", "search",
+    "sites", "subset", "tolls",
 )  # fmt: skip
 KERNELS = tuple(f"edge/routing/{room}.py" for room in KERNEL_ROOMS)
 KERNELS_IMPORT = {"numpy", "numpy.typing", "numba", "edge.routing.kernel", "edge.routing.problem"}
