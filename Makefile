@@ -7,6 +7,8 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 TORTURE_ARGS ?=
+SOLVER_ARGS ?= --json build/solvers.json
+DATA ?= ../shared/data
 
 # Debian keeps the broker where only root's shell looks.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -16,7 +18,7 @@ WARMED := $(VENV)/.warmed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test bench backlog demo torture schemas lock clean
+.PHONY: help install check format test bench backlog solvers optima baskets demo torture schemas lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +54,16 @@ bench: $(WARMED) ## measure the kernels and the hot path
 backlog: $(WARMED) ## a day's backlog: what it costs the tills, how fast it drains; BACKLOG_EVENTS=100000
 	$(BIN)/python -m tests.bench.backlog
 
+solvers: $(WARMED) ## the router against HiGHS and CP-SAT, over 2,000 instances (an hour)
+	$(BIN)/python -m tests.oracle.solvers $(SOLVER_ARGS)
+
+# The data of these two does not ship; DATA=FOLDER says where it is.
+optima: $(WARMED) ## the router against the published optima of OR-Library
+	$(BIN)/python -m tests.oracle.orlib --data $(DATA)/orlib --json build/optima.json
+
+baskets: $(WARMED) ## the router on 2,000 real baskets with plenty of stock, and with little
+	$(BIN)/python -m tests.bench.baskets --data $(DATA)/online_retail --json build/baskets.json
+
 demo: $(WARMED) ## one real trading day, end to end; DEMO_ARGS="--once --json report.json"
 	$(BIN)/pointsman demo $(DEMO_ARGS)
 
@@ -62,6 +74,7 @@ torture: $(WARMED) ## break everything while tills pay, then count; TORTURE_ARGS
 
 schemas: $(INSTALLED) ## write the JSON Schemas, the examples and the AsyncAPI document
 	$(BIN)/pointsman schema export
+	$(BIN)/python -m deploy.planning.schemas
 
 # No machine's own pip settings: they could add paths, and hide files and their hashes.
 lock: ## choose the versions anew and write requirements.lock

@@ -248,6 +248,32 @@ def pos_watch(
         run(till.watch(broker, Console()))
 
 
+@app.command("plan")
+def plan(
+    network_path: Annotated[Path, typer.Option("--network", help="Network document, JSON.")],
+    orders: Annotated[Path, typer.Option(help="One order a line, JSON; .gz may be packed.")],
+    out: Annotated[Path | None, typer.Option(help="Write a line for every order.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="Profile to try, JSON.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A B", help="Two profiles instead.")
+    ] = None,
+    stock: Annotated[Path | None, typer.Option(help="Stock, JSON; without, all have all.")] = None,
+    consume: Annotated[bool, typer.Option("--consume", help="Plans take their units.")] = False,
+    at: Annotated[str | None, typer.Option(help="Time of orders that have none, RFC 3339.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write the totals.")] = None,
+) -> None:
+    """Route any orders by any network, without broker or daemon: what would it have done?"""
+    from deploy.planning.command import execute
+
+    try:
+        execute(
+            network=network_path, orders=orders, out=out, profile=profile, compare=compare,
+            stock=stock, consume=consume, at=at, totals=json_path,
+        )  # fmt: skip
+    except PointsmanError as error:
+        fail(error)
+
+
 @app.command("broker")
 def broker(
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 1883,

@@ -16,6 +16,8 @@ from edge.routing.tolls import better_tolls, common_toll
 
 chosen_max = 12
 """Packages, at most."""
+chosen_work = 16_000
+"""Steps for a set of sites beside those that grow with the problem."""
 sets_max = 7
 """Room is compared with need for all sets of this many packages."""
 
@@ -59,6 +61,8 @@ def set_up(weight_g: Ints, sites: Sites, rows: Ints, cost: Table, mask: Ints, fi
 def solve_chosen(
     weight_g: Ints,
     sites: Sites,
+    merged_g: Ints,
+    merged: Sites,
     heavy: Ints,
     alike: Ints,
     rows: Ints,
@@ -72,6 +76,8 @@ def solve_chosen(
     Args:
         weight_g: int64[G].
         sites: the sites.
+        merged_g: int64[M], weights of the merged groups.
+        merged: the sites with the merged groups.
         heavy: int64[G], the groups, heaviest first.
         alike: int64[S], those with the same number are the same site.
         rows: int64[P], the sites that may have a package.
@@ -86,15 +92,17 @@ def solve_chosen(
     _, _, start, cap_g, price = sites
     groups, packages = len(weight_g), len(rows)
     sets = min(packages, sets_max)
-    cost = np.empty((groups, packages), np.int64)
+    own_cost = np.empty((groups, packages), np.int64)
+    cost = np.empty((len(merged_g), packages), np.int64)
     need_g = np.empty(1 << sets, np.int64)
     first = np.empty(packages, np.int64)
-    work[0] += 2 * groups * packages + (sets << sets)
+    work[0] += chosen_work + 8 * groups * packages + (sets << sets)
     unsettled = infinite
     mask = np.empty(groups, np.int64)
-    if not set_up(weight_g, sites, rows, cost, mask, first):
+    set_up(weight_g, sites, rows, own_cost, mask, first)
+    if not set_up(merged_g, merged, rows, cost, mask[: len(merged_g)], first):
         return best, unsettled
-    sum_needs(weight_g, mask, need_g)
+    sum_needs(merged_g, mask[: len(merged_g)], need_g)
     # The steps of the chosen sites by themselves.
     begin = np.zeros(packages + 1, np.int64)
     for i in range(packages):
@@ -109,33 +117,33 @@ def solve_chosen(
     toll = np.zeros(packages, np.int64)
     last = np.empty(packages, np.int64)
     limit = (best - 1) << fraction_bits
-    work[0] += 24 * (groups * packages + begin[packages])
+    work[0] += 24 * (len(merged_g) * packages + begin[packages])
     for i in range(packages):
         first[i] = begin[i]
         last[i] = begin[i + 1] - 1
     steps = (first, last, cap, value)
-    bound = common_toll(weight_g, cost, steps, limit, toll)
+    bound = common_toll(merged_g, cost, steps, limit, toll)
     flat = True
-    for g in range(groups):
+    for g in range(len(merged_g)):
         cheapest, dearest = forbidden, 0
         for i in range(packages):
             if cost[g, i] < forbidden:
                 cheapest, dearest = min(cheapest, cost[g, i]), max(dearest, cost[g, i])
         flat = flat and cheapest == dearest
-    if not flat and bound <= limit:
-        bound = better_tolls(weight_g, cost, steps, limit, toll)
+    if bound <= limit:
+        bound = better_tolls(merged_g, cost, steps, limit, toll)
     if bound > limit:
         return best, unsettled
     least, least_toll, weight_all_g = 0, 0, 0
-    for g in range(groups):
+    for g in range(len(merged_g)):
         low, low_toll = infinite, infinite
         for i in range(packages):
             if cost[g, i] < forbidden:
                 low = min(low, cost[g, i])
-                low_toll = min(low_toll, (cost[g, i] << fraction_bits) + toll[i] * weight_g[g])
+                low_toll = min(low_toll, (cost[g, i] << fraction_bits) + toll[i] * merged_g[g])
         least += low
         least_toll += low_toll
-        weight_all_g += weight_g[g]
+        weight_all_g += merged_g[g]
     # What the packages from i on cost at least, and carry at most.
     rest = np.zeros((packages + 1, 3), np.int64)
     rest[packages, 0], rest[packages, 1] = least, least_toll
@@ -176,7 +184,7 @@ def solve_chosen(
                 continue
             fits = done[i + 1, 2] + rest[i + 1, 2] >= weight_all_g
             if i < sets:
-                work[0] += 1 << i
+                work[0] += 1 << i >> 2  # four at a time
                 for chosen in range(1 << i, 2 << i):
                     caps_g[chosen] = caps_g[chosen ^ (1 << i)] + cap[k]
                     fits = fits and caps_g[chosen] >= need_g[chosen]
@@ -191,7 +199,19 @@ def solve_chosen(
                 last[j] = step[j] - 1
             before = best
             best, left = settle(
-                weight_g, cost, heavy, steps, caps_g, toll, kind, flat, lowest, best, place, work
+                weight_g,
+                own_cost,
+                heavy,
+                steps,
+                caps_g,
+                toll,
+                kind,
+                flat,
+                lowest,
+                best,
+                share,
+                place,
+                work,
             )
             unsettled = min(unsettled, left)
             if best < before:

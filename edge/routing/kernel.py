@@ -23,6 +23,9 @@ Table = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 """Two-dimensional."""
 
+Bits = NDArray[np.uint64]
+"""Two-dimensional."""
+
 Sites = tuple[Flags, Table, Ints, Ints, Ints]
 """Of S sites: bool[S, G] what they may ship, int64[S, G] at what cost, and their packages'
 steps, see ``sites``: int64[S + 1] first step, int64[K] weight, int64[K] price."""
@@ -43,6 +46,7 @@ _TYPES = {
     "Ints": "int64[::1]",
     "Table": "int64[:, ::1]",
     "Flags": "boolean[:, ::1]",
+    "Bits": "uint64[:, ::1]",
     "Sites": "Tuple((boolean[:, ::1], int64[:, ::1], int64[::1], int64[::1], int64[::1]))",
     "Relaxed": "Tuple((int64[:, ::1], int64[::1], int64[::1], int64[::1]))",
     "Steps": "UniTuple(int64[::1], 4)",
@@ -51,8 +55,8 @@ _TYPES = {
 
 
 _SOURCES = (
-    "calendar", "chosen", "improve", "kernel", "lateness", "placing", "relaxation", "root",
-    "search", "sites", "tails", "tolls",
+    "calendar", "chosen", "covering", "improve", "kernel", "lateness", "merging", "placing",
+    "reach", "relaxation", "root", "search", "sites", "tails", "tolls",
 )  # fmt: skip
 _config: Any = numba_config
 

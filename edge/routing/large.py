@@ -1,8 +1,10 @@
 """Plans for large orders, with a proven bound.
 
-Options become sites (``sites``). A first plan (``improve``) and bound (``relaxation``) leave
-out most of them (``root``). Branch and bound over the others (``search``) ends at small sets
-of sites, which are solved exactly (``chosen``). What decides is integer, and the budget
+Options become sites (``sites``), groups that no bound can tell apart become one (``merging``).
+A first plan (``improve``) and bound (``relaxation``) leave out most sites (``root``); limits
+come down to what groups can weigh (``reach``), and the whole weight must be carried
+(``covering``). Branch and bound over the other sites (``search``) ends at small sets of them,
+which are solved exactly (``chosen``, ``placing``). What decides is integer, and the budget
 counts elementary steps, so the answer is the same on every machine.
 """
 
@@ -11,9 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from edge.routing.chosen import chosen_max, solve_chosen
+from edge.routing.covering import cover_bound
 from edge.routing.improve import over_limit
 from edge.routing.kernel import Ints, Sites
+from edge.routing.merging import merge_groups, number_merged
 from edge.routing.problem import Infeasible, Problem, Solution
+from edge.routing.reach import tighter_steps
 from edge.routing.relaxation import fraction_bits
 from edge.routing.root import count_copies, search_root
 from edge.routing.search import search
@@ -46,41 +51,73 @@ def large_plan(problem: Problem, work_max: int) -> Solution | Infeasible:
     if weight_g.sum() <= 2 * limit_g.max():
         # Few packages: a line that is right for one of them is better than one for many.
         target_g = np.minimum(target_g, limit_g)
+    number = np.empty(groups, np.int64)
+    merged_g, merged = merge_groups(weight_g, sites, number, number_merged(sites, number))
     package, pick = np.empty(groups, np.int64), np.empty(groups, np.int64)
     slack, intercept = np.empty(len(kept), np.int64), np.empty(len(kept), np.int64)
     cost, bound = search_root(
-        weight_g, sites, packages_max, heavy, target_g, package, pick, slack, intercept, work
+        weight_g,
+        sites,
+        merged_g,
+        merged,
+        number,
+        packages_max,
+        heavy,
+        target_g,
+        package,
+        pick,
+        slack,
+        intercept,
+        work,
     )
     pick, cost = pick[package], min(cost, over_limit)
     used = np.unique(pick)
     if bound < cost << fraction_bits and cost < over_limit and len(used) <= chosen_max:
         # The sites of that plan are often the best ones, but not its groups' places.
         alike, before = np.arange(len(kept)), cost
-        cost, _ = solve_chosen(weight_g, sites, heavy, alike, used, cost, 4, pick, work)
+        cost, _ = solve_chosen(
+            weight_g, sites, merged_g, merged, heavy, alike, used, cost, 4, pick, work
+        )
         if cost < before:
             package = pick
+    relaxed_bound = bound  # the slacks belong to this one
+    if bound <= (cost - 1) << fraction_bits:
+        steps = tighter_steps(weight_g, sites, work)
+        sites, merged = (*sites[:2], *steps), (*merged[:2], *steps)
+        bound = max(bound, cover_bound(weight_g, sites, work))
     if bound <= (cost - 1) << fraction_bits and work[0] < work_max:
         copies = np.empty(len(kept), np.int64)
-        more = count_copies(weight_g, sites, packages_max, slack, intercept, bound, cost, copies)
+        more = count_copies(
+            weight_g, sites, packages_max, slack, intercept, relaxed_bound, cost, copies
+        )
         rows = np.repeat(np.arange(len(kept)), copies)
         if len(rows) * groups <= cells_max:
             some, before, place = _take(sites, rows), cost, np.empty(groups, np.int64)
-            scarce = np.argsort(some[0].sum(axis=0), kind="stable")
+            merged = _take(merged, rows)
+            scarce = np.argsort(merged[0].sum(axis=0), kind="stable")
             target_g = target_g[rows]
-            cost, found = search(
-                weight_g,
-                some,
-                packages_max,
-                heavy,
-                scarce,
-                rows,
-                target_g,
-                cost,
-                bound,
-                place,
-                work,
-            )
-            bound = max(bound, min(found, more))
+            # What a small share of the work leaves open may be settled by all that is left.
+            for share in (4, 1):
+                cost, found = search(
+                    weight_g,
+                    some,
+                    merged_g,
+                    merged,
+                    number,
+                    packages_max,
+                    heavy,
+                    scarce,
+                    rows,
+                    target_g,
+                    cost,
+                    bound,
+                    share,
+                    place,
+                    work,
+                )
+                bound = max(bound, min(found, more))
+                if bound > (cost - 1) << fraction_bits or work[0] >= work_max:
+                    break
             if cost < before:
                 package, pick = place, rows[place]
     if cost >= over_limit:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from edge.routing.kernel import Ints, Steps, Table, kernel
+from edge.routing.reach import highest_sum, sums_after, unit_of, words_max
 from edge.routing.relaxation import fraction_bits, infinite
 from edge.routing.sites import forbidden
 from edge.routing.tolls import better_tolls
 
-places_max = 8000
-"""Steps of one depth-first search."""
+places_max = 8_000
+"""Steps of one depth-first search, if it may take all the work that is left."""
 
 
 @kernel
@@ -46,6 +47,7 @@ def place_groups(
     alike: Ints,
     spare: int,
     scaled_spare: int,
+    places: int,
     place: Ints,
     work: Ints,
 ) -> int:
@@ -62,6 +64,7 @@ def place_groups(
         alike: int64[P], packages with the same number are the same site.
         spare: the groups may cost less than this over the least they can.
         scaled_spare: the same for the bound with tolls.
+        places: steps, at most, beyond one a group.
         place: int64[G], receives the package of each group.
         work: int64[1].
 
@@ -79,15 +82,55 @@ def place_groups(
                 least[g] = min(least[g], cost[g, i])
                 value = (cost[g, i] << fraction_bits) + toll[i] * weight_g[g]
                 least_toll[g] = min(least_toll[g], value)
-    depth, over, over_toll = 0, 0, 0
-    for _ in range(places_max + groups):
+    over, over_toll, forced = 0, 0, 0
+    while forced < groups and mask[order[forced]] & (mask[order[forced]] - 1) == 0:
+        g, i = order[forced], 0
+        while mask[g] >> i > 1:
+            i += 1
+        place[g] = i
+        room_g[i] -= weight_g[g]
+        over += cost[g, i] - least[g]
+        over_toll += (cost[g, i] << fraction_bits) + toll[i] * weight_g[g] - least_toll[g]
+        if room_g[i] < 0 or not mask[g]:
+            return 0
+        forced += 1
+    if over >= spare or over_toll >= scaled_spare:
+        return 0
+    unit = unit_of(weight_g)
+    room, weight = np.empty(packages, np.int64), np.empty(groups, np.int64)
+    waste_max, top = 0, 0
+    for i in range(packages):
+        room[i] = room_g[i] // unit
+        waste_max += room[i]
+        top = max(top, room[i])
+    for g in range(groups):
+        weight[g] = weight_g[g] // unit
+    for depth in range(forced, groups):
+        waste_max -= weight[order[depth]]
+    if waste_max < 0:
+        return 0
+    # What is left is known for the last groups; the first ones can reach nearly everything.
+    known = max(forced, groups - words_max // (packages * ((top >> 6) + 1)))
+    sums = sums_after(weight, mask, order[known:], room)
+    work[0] += 3 * sums.size
+    depth, fresh = forced, True
+    for _ in range(places + groups):
         if depth == groups:
             return 1
         work[0] += 8 * packages
         g = order[depth]
         best, best_value, best_left = -1, infinite, -1
+        dead = False
+        if fresh and depth >= known:
+            work[0] += 8 * packages
+            waste = 0
+            for i in range(packages):
+                free = room_g[i] // unit
+                waste += free - highest_sum(sums, (depth - known) * packages + i, free)
+            dead = waste > waste_max
+            work[0] += waste >> 4  # words of 64 bits, looked at one by one
         for i in range(packages):
-            if tried[depth, i] or room_g[i] < weight_g[g] or not mask[g] >> i & 1:
+            if dead or tried[depth, i] or room_g[i] < weight_g[g] or not mask[g] >> i & 1:
                 continue
             value = (cost[g, i] << fraction_bits) + toll[i] * weight_g[g] - least_toll[g]
             if over + cost[g, i] - least[g] >= spare or over_toll + value >= scaled_spare:
@@ -97,7 +140,7 @@ def place_groups(
             left = room_g[i]
             bit = 1 << i
             if bit < len(slack_g):
-                work[0] += 2 * len(slack_g)
+                work[0] += len(slack_g) - bit
                 for chosen in range(bit, len(slack_g)):
                     if chosen & bit and mask[g] & ~chosen:
                         left = min(left, slack_g[chosen])
@@ -112,8 +155,10 @@ def place_groups(
             tried[depth, best] = 1
             place[g] = best
             depth += 1
+            fresh = True
         else:
-            if depth == 0:
+            fresh = False
+            if depth == forced:
                 return 0
             depth -= 1
             g = order[depth]
@@ -166,6 +211,17 @@ def narrow(
 
 
 @kernel
+def heaviest_first(mask: Ints, heavy: Ints, order: Ints) -> None:
+    """Order the groups by weight alone, but those first that have one package left."""
+    end = 0
+    for forced in range(2):
+        for g in heavy:
+            if (mask[g] & (mask[g] - 1) == 0) == (forced == 0):
+                order[end] = g
+                end += 1
+
+
+@kernel
 def settle(
     weight_g: Ints,
     cost: Table,
@@ -177,6 +233,7 @@ def settle(
     flat: bool,
     bound: int,
     best: int,
+    share: int,
     place: Ints,
     work: Ints,
 ) -> tuple[int, int]:
@@ -193,6 +250,7 @@ def settle(
         flat: whether the groups cost the same wherever they are.
         bound: scaled bound of such plans.
         best: cost to beat.
+        share: only at 1 may a depth-first search have all of its steps.
         place: int64[G], receives the package of each group.
         work: int64[2], steps done and budget.
 
@@ -246,20 +304,31 @@ def settle(
             slack_g[chosen] = caps_g[chosen] - need_g[chosen]
             if slack_g[chosen] < 0:
                 return best, infinite
-        found = place_groups(
-            weight_g,
-            cost,
-            mask,
-            order,
-            room_g,
-            slack_g,
-            own_toll,
-            alike,
-            spare,
-            scaled_spare,
-            trial,
-            work,
-        )
+        found = -1
+        for turn in range(2):
+            if found >= 0:
+                break
+            if turn == 1:
+                heaviest_first(mask, heavy, order)
+                for i in range(packages):
+                    room_g[i] = cap_g[step[i]]
+                for chosen in range(len(caps_g)):
+                    slack_g[chosen] = caps_g[chosen] - need_g[chosen]
+            found = place_groups(
+                weight_g,
+                cost,
+                mask,
+                order,
+                room_g,
+                slack_g,
+                own_toll,
+                alike,
+                spare,
+                scaled_spare,
+                places_max if share == 1 else places_max // 8,
+                trial,
+                work,
+            )
         if found < 1:
             return best, infinite if found == 0 else bound
         total = 0

@@ -10,7 +10,7 @@ from edge.routing.relaxation import choose, fraction_bits, infinite, relax
 from edge.routing.sites import packages_worth
 
 root_rounds = 6
-copies_max = 6
+copies_max = 8
 """Packages on one site in branch and bound, at most."""
 
 
@@ -29,6 +29,9 @@ def new_relaxed(groups: int, sites: int) -> Relaxed:
 def search_root(
     weight_g: Ints,
     sites: Sites,
+    merged_g: Ints,
+    merged: Sites,
+    number: Ints,
     packages_max: int,
     heavy: Ints,
     target_g: Ints,
@@ -44,21 +47,24 @@ def search_root(
         Cost (``over_limit`` or more: no plan), scaled bound.
     """
     groups, width = len(weight_g), len(sites[0])
-    relaxed = new_relaxed(groups, width)
+    relaxed = new_relaxed(len(merged_g), width)
+    merged_pick = np.empty(len(merged_g), np.int64)
     _, own_slack, own_intercept, _ = relaxed
     pick, picked_g = np.empty(groups, np.int64), np.empty(width, np.int64)
     trial, trial_site = np.empty(groups, np.int64), np.empty(groups + 1, np.int64)
     best, bound, limit = infinite, -1, infinite
     for _ in range(root_rounds):
         state = np.zeros(width, np.int64)
-        found = relax(weight_g, sites, True, state, target_g, limit, 2, relaxed, work)
+        found = relax(merged_g, merged, True, state, target_g, limit, 2, relaxed, work)
         if found > bound:
             bound = found
             for s in range(width):
                 slack[s], intercept[s] = own_slack[s], own_intercept[s]
         if bound > limit:
             break
-        choose(sites, relaxed, state, pick)
+        choose(merged, relaxed, state, merged_pick)
+        for g in range(groups):
+            pick[g] = merged_pick[number[g]]
         found = improve(weight_g, sites, packages_max, heavy, pick, trial, trial_site, work)
         if found < best:
             best = found

@@ -13,6 +13,8 @@ from edge.routing.sites import price_of
 
 close_bits = 7
 """The search ends early once no bound can rise and 1 / 2^close_bits is left to win."""
+node_work = 4000
+"""Steps of a node beside those that grow with the problem."""
 node_cells_max = 1 << 21
 nodes_max = 4096
 
@@ -86,6 +88,9 @@ def take(states: Table, targets: Table, bounds: Ints, nodes: int, state: Ints, t
 def search(
     weight_g: Ints,
     sites: Sites,
+    merged_g: Ints,
+    merged: Sites,
+    number: Ints,
     packages_max: int,
     heavy: Ints,
     scarce: Ints,
@@ -93,6 +98,7 @@ def search(
     target_g: Ints,
     best: int,
     bound: int,
+    share: int,
     pick: Ints,
     work: Ints,
 ) -> tuple[int, int]:
@@ -101,21 +107,25 @@ def search(
     Args:
         weight_g: int64[G].
         sites: the sites, each for one package at most.
+        merged_g: int64[M], weights of the merged groups.
+        merged: the sites with the merged groups.
+        number: int64[G], merged group of each group.
         packages_max: packages of a plan, at most.
         heavy: int64[G], the groups, heaviest first.
-        scarce: int64[G], the groups, those with fewest sites first.
+        scarce: int64[M], the merged groups, those with fewest sites first.
         alike: int64[S], those with the same number are the same site, next to each other.
         target_g: int64[S], weight at which a site's line should be high.
         best: cost to beat.
         bound: scaled bound of all plans.
+        share: one set of sites may take 1 / share of the work that is left.
         pick: int64[G], receives the site of each group if a plan is cheaper.
         work: int64[2], steps done and budget.
 
     Returns:
         Lowest cost, scaled bound.
     """
-    may, _, _, _, _ = sites
-    groups, width = len(weight_g), len(may)
+    may, _, _, _, _ = merged
+    groups, width = len(merged_g), len(may)
     room = max(4, min(nodes_max, node_cells_max // (2 * width)))
     states = np.empty((room, width), np.int64)
     targets = np.empty((room, width), np.int64)
@@ -131,7 +141,7 @@ def search(
         parent = take(states, targets, bounds, nodes, state, target)
         nodes -= 1
         limit = (best - 1) << fraction_bits
-        work[0] += nodes + 8 * width
+        work[0] += node_work + nodes + 8 * width
         if parent > limit:
             continue
         if parent >= unsettled and unsettled > limit - (limit >> close_bits):
@@ -139,11 +149,11 @@ def search(
             store(states, targets, bounds, nodes, state, target, parent)
             nodes += 1
             break
-        if packages_max < groups:
+        if packages_max < len(weight_g):
             work[0] += groups * width
             if packages_needed(may, state, scarce) > packages_max:
                 continue
-        own = relax(weight_g, sites, False, state, target, limit, 1, relaxed, work)
+        own = relax(merged_g, merged, False, state, target, limit, 1, relaxed, work)
         if own > limit:
             continue
         packages = 0
@@ -156,12 +166,12 @@ def search(
         if packages == packages_max:
             for s in range(width):
                 state[s] = opened if state[s] == opened else closed
-        choose(sites, relaxed, state, relaxed_pick)
-        found = picked_cost(weight_g, sites, packages_max, relaxed_pick, picked_g)
+        choose(merged, relaxed, state, relaxed_pick)
+        found = picked_cost(merged_g, merged, packages_max, relaxed_pick, picked_g)
         if found < best:
             best = found
-            for g in range(groups):
-                pick[g] = relaxed_pick[g]
+            for g in range(len(weight_g)):
+                pick[g] = relaxed_pick[number[g]]
         branch = -1
         for s in range(width):
             if picked_g[s] > 0:
@@ -191,7 +201,9 @@ def search(
                 rows[packages] = s
                 packages += 1
         if len(rows) <= chosen_max:
-            best, left = solve_chosen(weight_g, sites, heavy, alike, rows, best, 4, pick, work)
+            best, left = solve_chosen(
+                weight_g, sites, merged_g, merged, heavy, alike, rows, best, share, pick, work
+            )
             unsettled = min(unsettled, max(proven, left))
         elif proven <= (best - 1) << fraction_bits:
             unsettled = min(unsettled, proven)

@@ -7,8 +7,8 @@ import numpy as np
 from edge.routing import large, subset
 from edge.routing.problem import Infeasible, Problem, Solution
 
-work_max_default = 50_000_000
-"""Work budget for large orders: elementary steps, half a nanosecond to one each."""
+work_max_default = 20_000_000
+"""Work budget for large orders: elementary steps, about a nanosecond each."""
 
 
 def solve(problem: Problem, work_max: int = work_max_default) -> Solution | Infeasible:
@@ -20,19 +20,25 @@ def solve(problem: Problem, work_max: int = work_max_default) -> Solution | Infe
     Args:
         problem: What to decide; trusted to be valid (``Problem.validate``).
         work_max: Budget of elementary steps for orders with more than
-            ``subset.groups_exact_max`` groups; smaller orders are always solved exactly.
+            ``subset.groups_exact_max`` groups; smaller orders are always solved exactly,
+            and those that are little larger if the budget did not do.
 
     Returns:
         The plan with its bound, or ``Infeasible``.
     """
-    if len(problem.weight_g) <= subset.groups_exact_max:
+    groups, options = len(problem.weight_g), len(problem.fixed)
+    if groups <= subset.groups_exact_max:
         return solve_subset(problem)
-    return solve_large(problem, work_max)
+    answer = solve_large(problem, work_max)
+    settled = answer.optimal if isinstance(answer, Solution) else answer.proved
+    few = groups <= subset.groups_possible_max and options << groups <= subset.steps_possible_max
+    # A few heavy groups are hard to bound, and soon tried in every way.
+    return solve_subset(problem) if few and not settled else answer
 
 
 def solve_subset(problem: Problem) -> Solution | Infeasible:
-    """Solve a problem of at most ``subset.groups_exact_max`` groups exactly."""
-    assert len(problem.weight_g) <= subset.groups_exact_max, "too many groups"
+    """Solve a problem of at most ``subset.groups_possible_max`` groups exactly."""
+    assert len(problem.weight_g) <= subset.groups_possible_max, "too many groups"
     cost, package, option = subset.subset_plan(
         problem.weight_g,
         problem.can,

@@ -21,6 +21,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 groups_exact_max = 10
+"""Up to so many groups an order is solved by this and nothing else."""
+groups_possible_max = 14
+"""Up to so many it still takes few milliseconds, which ``large`` mostly does without."""
+steps_possible_max = 1 << 23
+"""Options times sets of groups, likewise."""
 
 # Cost and option, or cost and number of packages, share one integer, so that one
 # comparison decides both. Costs stay below 2^42 (problem.plan_cost_max).
@@ -162,7 +167,7 @@ def subset_plan(
     split_cost: int,
     packages_max: int,
 ) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-    """Cheapest plan of a problem with at most ``groups_exact_max`` groups.
+    """Cheapest plan of a problem with at most ``groups_possible_max`` groups.
 
     Args: the fields of ``Problem``.
 

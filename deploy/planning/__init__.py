@@ -1,0 +1,1 @@
+"""What-if: routes any orders against any network, without broker or daemon."""
