@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX, SEQUENCE_MAX, SLOTS_MAX
 from shared.parts import (
+    Alternative,
     Cells,
     Channel,
     Contact,
@@ -73,6 +74,9 @@ class RouteRequested(Data, frozen=True):
     customer: Customer = Customer()
     destination: Destination | None = None
     channel: Channel = "pos"
+    alternatives: Annotated[
+        bool, Meta(description="Also: the fastest, fewest packages, lowest carbon.")
+    ] = False
 
     def __post_init__(self) -> None:
         """A delivery needs a destination."""
@@ -91,6 +95,10 @@ class RoutePlanned(Data, frozen=True):
         Shortages, Meta(description="Lines outside the plan; of an order, all that wait now.")
     ] = []
     released: Annotated[Cells, Meta(description="Units given back to the edge's share.")] = []
+    alternatives: Annotated[
+        list[Alternative],
+        Meta(max_length=4, description="Where asked for: none is better in every way."),
+    ] = []
 
 
 class OrderAccepted(Data, frozen=True):
@@ -276,9 +284,35 @@ class StockReceived(Data, frozen=True):
     node_id: Name
     lines: Annotated[list[StockLine], Meta(min_length=1, max_length=LINES_MAX)]
     reason: Annotated[
-        Literal["purchase", "customer_return", "transfer", "opening"],
+        Literal["purchase", "customer_return", "transfer", "opening", "inspection"],
         Meta(description="Where the units come from."),
     ] = "purchase"
+    lot_id: (
+        Annotated[Reference, Meta(description="The expected lot that these units are of.")] | None
+    ) = None
+
+
+class StockExpected(Data, frozen=True):
+    """Units that will be at a node: on their way, or still in inspection there.
+
+    They count as stock only once they are received; until then a line may wait for them. The
+    same lot said again replaces what was said of it.
+    """
+
+    kind: ClassVar[str] = "stock.expected"
+
+    node_id: Name
+    lot_id: Annotated[Reference, Meta(description="Delivery note, return, inspection lot.")]
+    lines: Annotated[
+        list[StockLine], Meta(max_length=LINES_MAX, description="Empty: nothing will come of it.")
+    ]
+    expected_at: Annotated[Moment, Meta(description="When it may be sold.")]
+    reason: Annotated[
+        Literal["purchase", "transfer", "inspection"], Meta(description="What keeps it.")
+    ] = "purchase"
+    release_per_mille: Annotated[
+        int, Meta(ge=0, le=1_000, description="How likely an inspection lets a unit through.")
+    ] = 1_000
 
 
 class StockCounted(Data, frozen=True):
@@ -349,8 +383,8 @@ def type_of(data: Data | type[Data]) -> str:
 
 UP: Final[tuple[type[Data], ...]] = (
     Payment, RouteRequested, OrderCancelled, PickAccepted, PickCompleted, PickShort, PickRejected,
-    PackagePacked, PackageShipped, PackageDelivered, StockReceived, StockCounted, StockMoved,
-    CapacityAnnounced,
+    PackagePacked, PackageShipped, PackageDelivered, StockReceived, StockExpected, StockCounted,
+    StockMoved, CapacityAnnounced,
 )  # fmt: skip
 """What devices publish."""
 

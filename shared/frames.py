@@ -29,12 +29,14 @@ from shared.errors import InvalidDataError, NotJsonError
 from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, LINES_MAX, SEQUENCE_MAX
 from shared.network import Network
 from shared.parts import CellUnits, Contact, Reference, Shortage
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import FEED
 
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
-FeedKind = Literal["network", "grant", "event", "recall", "rejoin", "past"]
+FeedKind = Literal["network", "sourcing", "prices", "grant", "event", "recall", "rejoin", "past"]
 FEED_KINDS: Final = frozenset(get_args(FeedKind))
 
 
@@ -178,7 +180,7 @@ def parse_feed_kind(kind: str) -> tuple[int, FeedKind]:
     raise InvalidDataError(f"{kind!r} is not a feed item", place="topic")
 
 
-def encode_bulk(value: Network | Grant | Recall) -> bytes:
+def encode_bulk(value: Network | Sourcing | Prices | Grant | Recall) -> bytes:
     """MessagePack, each list of rows as columns. Equal values give equal bytes."""
     document: dict[str, Any] = msgspec.to_builtins(value)
     packed: bytes = msgpack.packb(
@@ -187,7 +189,7 @@ def encode_bulk(value: Network | Grant | Recall) -> bytes:
     return packed
 
 
-B = TypeVar("B", Network, Grant, Recall)
+B = TypeVar("B", Network, Sourcing, Prices, Grant, Recall)
 
 
 def decode_bulk(payload: bytes, kind: type[B]) -> B:

@@ -45,6 +45,17 @@ TARIFFS_MAX: Final = 5_000
 TARIFF_STEPS_MAX: Final = 64
 REGIONS_MAX: Final = 512
 
+AREAS_MAX: Final = 64
+AREA_POINTS_MAX: Final = 2_000
+NAMES_MAX: Final = 512
+"""Names in one list of a document."""
+
+PROFILES_MAX: Final = 64
+RULES_MAX: Final = 256
+BIDS_MAX: Final = 1_000_000
+LIMITS_MAX: Final = 64
+"""Nodes or services that an order names."""
+
 BATCH_EVENTS_MAX: Final = 256
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """A batch of the edge's log on the wire. Brokers commonly refuse more than 10 MiB."""

@@ -7,30 +7,27 @@ every edge; the edge builds its arrays from it (`edge.network`).
 from datetime import date
 from typing import Annotated, Final, Literal
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from shared.errors import InvalidDataError, NotJsonError, split_error
+from shared.documents import Cost, Grams, Minute, Row, parse, unique
 from shared.limits import (
-    COST_MINOR_MAX,
+    AREA_POINTS_MAX,
+    AREAS_MAX,
     HOLIDAYS_MAX,
     LANES_MAX,
     NODES_MAX,
-    PACKAGES_MAX,
     PICKUPS_MAX,
     PRODUCTS_MAX,
+    QUANTITY_MAX,
     REGIONS_MAX,
     SERVICES_MAX,
     TARIFF_STEPS_MAX,
     TARIFFS_MAX,
     TRANSITS_MAX,
-    WEIGHT_G_MAX,
 )
 from shared.parts import Currency, Moment, Name, Text, is_slot
+from shared.sourcing import Names, Profile
 
-Minute = Annotated[int, Meta(ge=0, le=1440, description="Minute of the local day.")]
-Grams = Annotated[int, Meta(ge=1, le=WEIGHT_G_MAX)]
-Cost = Annotated[int, Meta(ge=0, le=COST_MINOR_MAX, description="Minor units.")]
 Weekday = Annotated[int, Meta(ge=1, le=7, description="ISO 8601: Monday is 1, Sunday 7.")]
 
 LEVELS_PER_MILLE: Final = (
@@ -49,8 +46,34 @@ Spread = Annotated[
 ]
 
 
-class Row(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A row of the snapshot."""
+Ability = Annotated[
+    Names,
+    Meta(description="Classes of goods that it can take: cold, hazardous, oversize, ..."),
+]
+Point = Annotated[
+    tuple[
+        Annotated[float, Meta(ge=-180, le=180)],
+        Annotated[float, Meta(ge=-90, le=90)],
+    ],
+    Meta(description="Longitude and latitude, in the order of RFC 7946."),
+]
+
+
+class Area(Row, frozen=True):
+    """A geofence: where a node serves. Inside the radius, or inside one of the polygons."""
+
+    radius_m: Annotated[int, Meta(ge=1, le=20_100_000, description="About the node.")] | None = None
+    polygons: Annotated[
+        list[Annotated[list[Point], Meta(min_length=4, max_length=AREA_POINTS_MAX)]],
+        Meta(max_length=AREAS_MAX, description="Closed rings: the last point is the first."),
+    ] = []
+
+    def __post_init__(self) -> None:
+        """A fence encloses something."""
+        if self.radius_m is None and not self.polygons:
+            raise ValueError("an area needs radius_m or polygons")
+        if any(ring[0] != ring[-1] for ring in self.polygons):
+            raise ValueError("the last point of a polygon must be its first")
 
 
 class Node(Row, frozen=True):
@@ -72,6 +95,16 @@ class Node(Row, frozen=True):
     serves: Annotated[
         list[Name], Meta(max_length=REGIONS_MAX, description="Service area; empty: every region.")
     ] = []
+    area: Annotated[Area, Meta(description="Besides: the destination is inside.")] | None = None
+    abilities: Ability = []
+    walk_in_units: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=QUANTITY_MAX,
+            description="Ring-fence: so many units of each SKU are left for customers who walk in.",
+        ),
+    ] = 0
     handling_spread_min: Annotated[
         Spread, Meta(description="Order to hand-over, backlog included, from history.")
     ] = []
@@ -95,6 +128,7 @@ class Service(Row, frozen=True):
     service_id: Name
     name: Text
     weight_g_max: Grams
+    abilities: Ability = []
 
 
 class Step(Row, frozen=True):
@@ -150,6 +184,10 @@ class Lane(Row, frozen=True):
     ]
     tariff_id: Name
     transit_id: Annotated[Name, Meta(description="The distribution, where known.")] | None = None
+    carbon_g: Annotated[
+        int, Meta(ge=0, le=10**7, description="Grams of CO2 equivalent of a package.")
+    ] = 0
+    carbon_g_per_kg: Annotated[int, Meta(ge=0, le=10**6, description="And of each kilogram.")] = 0
 
 
 class Pickup(Row, frozen=True):
@@ -169,26 +207,10 @@ class Product(Row, frozen=True):
     sku: Name
     name: Text = ""
     weight_g: Grams = 500
-
-
-class Profile(Row, frozen=True):
-    """The sourcing profile: what a plan is judged by."""
-
-    version: Name
-    split_cost_minor: Annotated[Cost, Meta(description="Per package beyond the first.")] = 0
-    late_minor: Annotated[
-        Cost, Meta(description="Per package that is late, times its probability.")
-    ] = 0
-    late_minor_per_h: Annotated[
-        Cost, Meta(description="Per hour beyond the deadline, times the expected hours.")
-    ] = 0
-    promise_per_mille: Annotated[
-        int, Meta(ge=500, le=999, description="Quantile of the arrival that is promised.")
-    ] = 900
-    packages_max: Annotated[int, Meta(ge=1, le=PACKAGES_MAX)] = 8
-    reroute_minor: Annotated[
-        Cost, Meta(description="What it costs when a node fails its pick.")
-    ] = 500
+    classes: Annotated[
+        Names, Meta(description="Node and service must have the ability for each.")
+    ] = []
+    tags: Annotated[Names, Meta(description="What sourcing rules ask for.")] = []
 
 
 class Network(Row, frozen=True):
@@ -217,14 +239,14 @@ class Network(Row, frozen=True):
 
     def __post_init__(self) -> None:
         """Names must be unique, and what is referred to must exist."""
-        nodes = _unique("nodes", [node.node_id for node in self.nodes])
-        services = _unique("services", [service.service_id for service in self.services])
-        tariffs = _unique("tariffs", [tariff.tariff_id for tariff in self.tariffs])
-        for sku in _unique("products", [product.sku for product in self.products]):
+        nodes = unique("nodes", [node.node_id for node in self.nodes])
+        services = unique("services", [service.service_id for service in self.services])
+        tariffs = unique("tariffs", [tariff.tariff_id for tariff in self.tariffs])
+        for sku in unique("products", [product.sku for product in self.products]):
             if is_slot(sku):
                 raise ValueError(f"the SKU {sku!r} begins like the name of a slot")
-        transits = _unique("transits", [transit.transit_id for transit in self.transits])
-        _unique("lanes", [f"{x.node_id} {x.service_id} {x.region}" for x in self.lanes])
+        transits = unique("transits", [transit.transit_id for transit in self.transits])
+        unique("lanes", [f"{x.node_id} {x.service_id} {x.region}" for x in self.lanes])
         for lane in self.lanes:
             for name, known in (
                 (lane.node_id, nodes),
@@ -234,19 +256,11 @@ class Network(Row, frozen=True):
             ):
                 if name is not None and name not in known:
                     raise ValueError(f"a lane names {name!r}, which is not in the document")
-        _unique("pickups", [f"{x.node_id} {x.service_id}" for x in self.pickups])
+        unique("pickups", [f"{x.node_id} {x.service_id}" for x in self.pickups])
         for pickup in self.pickups:
             for name, known in ((pickup.node_id, nodes), (pickup.service_id, services)):
                 if name not in known:
                     raise ValueError(f"a pickup names {name!r}, which is not in the document")
-
-
-def _unique(what: str, names: list[str]) -> set[str]:
-    known = set(names)
-    if len(known) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{what}: {twice!r} stands twice")
-    return known
 
 
 def _check_spread(what: str, spread_min: list[int]) -> None:
@@ -263,10 +277,4 @@ def parse_network(document: bytes) -> Network:
         InvalidDataError: the place and what was expected there.
         NotJsonError: it is not text, or nested too deeply.
     """
-    try:
-        return msgspec.json.decode(document, type=Network)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise NotJsonError(type(error).__name__, expected="JSON in UTF-8") from None
-    except msgspec.DecodeError as error:
-        detail, place = split_error(error)
-        raise InvalidDataError(detail, place=place, expected="a network document") from None
+    return parse(document, Network, "a network document (network.schema.json)")

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from shared.limits import (
     CANDIDATES_MAX,
     ID_CHARS_MAX,
+    LIMITS_MAX,
     LINES_MAX,
     MONEY_MINOR_MAX,
     NODES_MAX,
@@ -32,6 +33,7 @@ LineNumber = Annotated[int, Meta(ge=0, lt=LINES_MAX, description="Position in th
 
 Channel = Literal["pos", "shop", "douyin", "jd", "mini_program", "web", "other"]
 Tier = Literal["standard", "silver", "gold", "vip"]
+Credit = Literal["good", "watched", "poor"]
 Speed = Literal["economy", "standard", "express"]
 FulfilmentKind = Literal["carry_out", "pick_up", "delivery"]
 
@@ -61,12 +63,27 @@ class Line(Part, frozen=True):
     )
 
 
+Chosen = Annotated[list[Name], Meta(max_length=LIMITS_MAX)]
+
+
+class Limits(Part, frozen=True):
+    """Nodes and services that must, must not, or should ship."""
+
+    required_nodes: Annotated[Chosen, Meta(description="Only these; empty: any.")] = []
+    forbidden_nodes: Chosen = []
+    preferred_nodes: Annotated[Chosen, Meta(description="Others cost what the profile says.")] = []
+    required_services: Chosen = []
+    forbidden_services: Chosen = []
+    preferred_services: Chosen = []
+
+
 class Customer(Part, frozen=True):
     """Who ordered: a token, never a name."""
 
     token: Annotated[Reference, Meta(description="Opaque customer token.")] | None = None
     tier: Annotated[Tier, Meta(description="Service tier.")] = "standard"
     speed: Annotated[Speed, Meta(description="Preferred speed.")] = "standard"
+    credit: Annotated[Credit, Meta(description="What sourcing rules may ask for.")] = "good"
     split_allowed: Annotated[bool, Meta(description="False: everything in one package.")] = True
     packages_max: (
         Annotated[int, Meta(ge=1, le=PACKAGES_MAX, description="At most so many packages.")] | None
@@ -99,6 +116,7 @@ class Fulfilment(Part, frozen=True):
         | None
     ) = None
     deadline: Annotated[Moment, Meta(description="Wanted by.")] | None = None
+    limits: Annotated[Limits, Meta(description="Of this order, besides the profile's.")] = Limits()
 
     def __post_init__(self) -> None:
         """A pick-up without a place cannot be fulfilled."""
@@ -118,6 +136,22 @@ class PlannedLine(Part, frozen=True):
     line: LineNumber
     sku: Name
     quantity: Quantity
+
+
+class Terms(Part, frozen=True):
+    """What a package costs, term by term, minor units. They add up to its cost."""
+
+    tariff_minor: Annotated[Minor, Meta(description="The carrier's, by weight.")] = 0
+    handling_minor: Minor = 0
+    backlog_minor: Annotated[Minor, Meta(description="Work that waits at the node.")] = 0
+    congestion_minor: Annotated[Minor, Meta(description="Little room left in its slot.")] = 0
+    saturation_minor: Annotated[Minor, Meta(description="The carrier is full.")] = 0
+    lateness_minor: Annotated[Minor, Meta(description="Expected, by the deadline.")] = 0
+    speed_minor: Annotated[Minor, Meta(description="Expected hours to the arrival.")] = 0
+    waiting_minor: Annotated[Minor, Meta(description="For stock on its way.")] = 0
+    preference_minor: Annotated[Minor, Meta(description="Not a preferred node or service.")] = 0
+    bid_minor: Annotated[Minor, Meta(description="What its units would bring elsewhere.")] = 0
+    rejection_minor: Annotated[Minor, Meta(description="P(the pick fails) times a re-route.")] = 0
 
 
 class Package(Part, frozen=True):
@@ -146,11 +180,23 @@ class Package(Part, frozen=True):
         Annotated[Name, Meta(description="The slot of the node's pick capacity that it takes.")]
         | None
     ) = None
+    terms: Annotated[Terms, Meta(description="What the cost is made of.")] = Terms()
+    carbon_g: Annotated[int, Meta(ge=0, le=10**12, description="CO2 equivalent.")] = 0
 
+
+FenceName = Literal[
+    "split_allowed", "packages_max", "tier_promise", "required_nodes", "forbidden_nodes",
+    "required_services", "forbidden_services", "walk_in", "area", "capacity", "failed_before",
+]  # fmt: skip
+"""Fences that a plan could break; what is not in stock or too heavy nobody can."""
+
+Aim = Literal["cost", "arrival", "packages", "carbon"]
+"""What a plan can be best at: cheapest, fastest, fewest packages, lowest carbon."""
 
 ExclusionCode = Literal[
     "share", "area", "closed", "no_lane", "carrier_limit", "not_chosen_by_customer",
-    "failed_before", "capacity",
+    "failed_before", "capacity", "goods_class", "walk_in", "tier_promise", "required_nodes",
+    "forbidden_nodes", "required_services", "forbidden_services",
 ]  # fmt: skip
 
 
@@ -164,11 +210,14 @@ class Exclusion(Part, frozen=True):
 class StaleInput(Part, frozen=True):
     """Old data that a plan rests on, and what was made of its age."""
 
-    source: Annotated[Literal["network"], Meta(description="What is old.")]
+    source: Annotated[Literal["network", "prices"], Meta(description="What is old.")]
     age_s: Annotated[int, Meta(ge=0, le=10**12)]
     widened_per_mille: Annotated[
         int, Meta(ge=1_000, le=10_000, description="Its spread counts for so much of itself.")
-    ]
+    ] = 1_000
+    counted_per_mille: Annotated[
+        int, Meta(ge=0, le=1_000, description="Its amounts count for so much of themselves.")
+    ] = 1_000
 
 
 class Plan(Part, frozen=True):
@@ -183,12 +232,29 @@ class Plan(Part, frozen=True):
         str, Meta(pattern=r"^[0-9a-f]{32}$", description="Hash over every input of the decision.")
     ]
     excluded: Annotated[list[Exclusion], Meta(max_length=NODES_MAX)] = []
+    relaxed: Annotated[
+        list[FenceName], Meta(max_length=16, description="Fences that this plan breaks.")
+    ] = []
+    conflict: Annotated[
+        list[FenceName],
+        Meta(max_length=16, description="Why it breaks any: no plan keeps all of these at once."),
+    ] = []
+    split_minor: Annotated[Minor, Meta(description="For packages beyond the first.")] = 0
     stale: Annotated[
         list[StaleInput], Meta(max_length=8, description="Old data, made less certain for it.")
     ] = []
 
 
-ShortageReason = Literal["share", "ship_together", "unroutable", "packages_max", "capacity"]
+class Alternative(Part, frozen=True):
+    """Another plan, and what it is best at."""
+
+    best_at: Annotated[list[Aim], Meta(min_length=1, max_length=4)]
+    plan: Plan
+
+
+ShortageReason = Literal[
+    "share", "ship_together", "unroutable", "packages_max", "capacity", "fenced", "incoming",
+]  # fmt: skip
 
 
 class Shortage(Part, frozen=True):
@@ -202,10 +268,21 @@ class Shortage(Part, frozen=True):
         Meta(
             description="share: no node may promise enough; ship_together: its group waits; "
             "unroutable: no open lane or limit; packages_max: only in more packages than allowed; "
-            "capacity: nobody can pick it in any slot that is known."
+            "capacity: nobody can pick it in any slot that is known; fenced: what is demanded "
+            "of it clashes (see conflict); incoming: it is better to wait for stock on its way."
         ),
     ]
     expected_at: Annotated[Moment, Meta(description="Next arrival that is known.")] | None = None
+    expected_per_mille: (
+        Annotated[int, Meta(ge=0, le=1_000, description="How likely that arrival may be sold.")]
+        | None
+    ) = None
+    promised_at: (
+        Annotated[Moment, Meta(description="With the customer, shipped from that arrival.")] | None
+    ) = None
+    conflict: Annotated[
+        list[FenceName], Meta(max_length=16, description="No plan keeps all of these at once.")
+    ] = []
     nodes: Annotated[
         list[Name],
         Meta(

@@ -38,6 +38,7 @@ from shared.events import (
     RouteRequested,
     ShareReturned,
     StockCounted,
+    StockExpected,
     StockMoved,
     StockReceived,
     type_of,
@@ -61,6 +62,8 @@ from shared.parts import (  # fmt: skip
     Slot,
     StockLine,
 )
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 VERSION: Final = "0.1.0"
@@ -82,6 +85,8 @@ def documents() -> dict[str, str]:
         found[f"{name}.schema.json"] = _text(event_schema(kind))
         found[f"examples/{name}.json"] = _text(msgspec.json.decode(encode_event(example(kind))))
     found["network.schema.json"] = _text(_standalone(Network, "The network document."))
+    found["sourcing.schema.json"] = _text(_standalone(Sourcing, "The sourcing document."))
+    found["prices.schema.json"] = _text(_standalone(Prices, "The prices document."))
     found["asyncapi.json"] = _text(asyncapi())
     return found
 
@@ -185,6 +190,10 @@ _STREAMS: Final = (
     (f"down/{topics.CONTACTS}", "Contacts that central keeps (ContactsAck).", _JSON, "send"),
     (f"down/{topics.FEED}/{{number}}/network", "A network, in columns.", "application/msgpack",
      "send"),
+    (f"down/{topics.FEED}/{{number}}/sourcing", "Sourcing profiles, in columns.",
+     "application/msgpack", "send"),
+    (f"down/{topics.FEED}/{{number}}/prices", "Prices, in columns.", "application/msgpack",
+     "send"),
     (f"down/{topics.FEED}/{{number}}/grant", "Shares, in columns.", "application/msgpack", "send"),
     (f"down/{topics.FEED}/{{number}}/event", "An event of another edge.", CONTENT_TYPE, "send"),
     (f"down/{topics.FEED}/{{number}}/recall", "Units wanted back, in columns.",
@@ -195,7 +204,16 @@ _STREAMS: Final = (
     (f"up/{topics.ASK}", "Units wanted at once (Ask).", _JSON, "receive"),
     (f"down/{topics.ASKED}", "What was asked for is granted (Asked).", _JSON, "send"),
 )  # fmt: skip
-assert {"network", "grant", "event", "recall", "rejoin", "past"} == frames.FEED_KINDS
+assert {
+    "network",
+    "sourcing",
+    "prices",
+    "grant",
+    "event",
+    "recall",
+    "rejoin",
+    "past",
+} == frames.FEED_KINDS
 
 
 def example(kind: type[Data]) -> Event:
@@ -325,6 +343,12 @@ _EXAMPLES: Final[dict[type[Data], Data]] = {
     PackageDelivered: PackageDelivered(task_id=_TASK),
     StockReceived: StockReceived(
         node_id=_NODE, lines=[StockLine(sku="22423", quantity=48)], reason="purchase"
+    ),
+    StockExpected: StockExpected(
+        node_id=_NODE,
+        lot_id="asn-7781",
+        lines=[StockLine(sku="22423", quantity=60)],
+        expected_at=_NEXT_DAY,
     ),
     StockCounted: StockCounted(node_id=_NODE, lines=[CountLine(sku="22423", quantity=46)]),
     StockMoved: StockMoved(

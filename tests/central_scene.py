@@ -37,7 +37,7 @@ from shared.frames import (
     parse_feed_kind,
 )
 from shared.ids import edge_event_id
-from shared.network import Network, Node, Product, Profile
+from shared.network import Network, Node, Product
 from shared.parts import (
     CellUnits,
     Fulfilment,
@@ -49,6 +49,7 @@ from shared.parts import (
     Shortage,
     StockLine,
 )
+from shared.sourcing import Profile
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

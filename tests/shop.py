@@ -15,8 +15,9 @@ from shared.clock import to_datetime
 from shared.envelope import Event, decode_data, decode_event, make_event
 from shared.events import Data, OrderAccepted, Payment, PickReport, PickRequested, RouteRequested
 from shared.frames import Grant
-from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
+from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
 from shared.parts import CellUnits, Customer, Destination, Fulfilment, Line, Money
+from shared.sourcing import Profile
 from shared.topics import device_source
 
 NOON_MS = 1_736_740_800_000  # 2025-01-13 04:00 UTC, noon in China.

@@ -12,7 +12,8 @@ from typing import Final
 
 from deploy.demo.day import Day
 from deploy.demo.places import City, centres, city, distance_km, draw
-from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
+from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
+from shared.sourcing import Profile
 
 CURRENCY: Final = "GBP"
 UTC_OFFSET_MIN: Final = 480

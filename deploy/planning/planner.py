@@ -23,8 +23,9 @@ from shared.errors import (
     split_error,
 )
 from shared.limits import QUANTITY_MAX
-from shared.network import Network, Profile, parse_network
+from shared.network import Network, parse_network
 from shared.parts import CellUnits, Plan, is_slot, slot_sku
+from shared.sourcing import Profile
 
 T = TypeVar("T")
 

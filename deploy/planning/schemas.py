@@ -18,8 +18,8 @@ from deploy.planning.formats import (
     Shelves,
     Summary,
 )
-from shared.network import Profile
 from shared.schemas import DRAFT
+from shared.sourcing import Profile
 
 FOLDER: Final = Path(__file__).parent / "schemas"
 

@@ -6,8 +6,9 @@ from typing import Final
 from msgspec import Struct
 
 from shared.errors import ConfigError
-from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
+from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
 from shared.parts import Destination
+from shared.sourcing import Profile
 
 START_MS: Final = 1_736_740_800_000
 """2025-01-13, noon in China: where the world's clock starts."""

@@ -16,7 +16,7 @@ from deploy.demo.places import city
 from deploy.demo.script import Again, Sale, Script, contact_name
 from deploy.torture.plan import EDGES
 from shared.events import Payment, RouteRequested, StockReceived
-from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
+from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
 from shared.parts import (
     Contact,
     Customer,
@@ -27,6 +27,7 @@ from shared.parts import (
     PlannedLine,
     StockLine,
 )
+from shared.sourcing import Profile
 
 CURRENCY: Final = "CNY"
 TILLS: Final = 8

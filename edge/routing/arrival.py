@@ -19,8 +19,8 @@ import numpy as np
 from edge.network import Ints, Options, Snapshot
 from edge.routing.lateness import arrival_min, cost_minor, late_by, lateness, one_ppm, unwidened
 from shared.limits import COST_MINOR_MAX
-from shared.network import Profile
 from shared.parts import StaleInput
+from shared.sourcing import Profile
 
 _MINUTE_MS = 60_000
 _FAR_MIN = 1 << 40

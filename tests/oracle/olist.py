@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shared.network import Lane, Network, Node, Product, Profile, Service, Step, Tariff
+from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
+from shared.sourcing import Profile
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from edge.failures import HALF_LIFE_MS, Failure, Failures
 from shared.events import PickShort
-from shared.network import Profile
 from shared.parts import PlannedLine
+from shared.sourcing import Profile
 from tests.shop import NOON_MS, Shop, accepted, network, payment, task_of
 
 # The store is cheaper by less than what a failed pick costs times its chance.

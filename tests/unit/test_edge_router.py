@@ -12,8 +12,9 @@ from edge.routing.question import Question, Routed, Want, group_wants
 from edge.routing.router import route
 from edge.stock import Stock
 from shared.clock import to_datetime
-from shared.network import Network, Node, Product, Profile
+from shared.network import Network, Node, Product
 from shared.parts import Customer, Destination, Fulfilment, Plan
+from shared.sourcing import Profile
 from tests.shop import NOON_MS, NORTH, SOUTH, network
 
 HOUR_MS = 3_600_000
