@@ -47,6 +47,7 @@ class Options:
         tariff: int64[O], row of the tariff table.
         tail: int64[O], row of the snapshot's tails.
         pickup: int64[O], row of the snapshot's collections, -1 where there is no cut-off.
+        carbon_g, carbon_g_per_kg: int64[O], CO2 equivalent of a package, and of its kilograms.
     """
 
     node: Ints
@@ -54,17 +55,19 @@ class Options:
     tariff: Ints
     tail: Ints
     pickup: Ints
+    carbon_g: Ints
+    carbon_g_per_kg: Ints
 
-    def where(self, keep: NDArray[np.bool_]) -> "Options":
-        """Some of them."""
+    def take(self, rows: Ints) -> "Options":
+        """Some of them, by row; a row may be taken more than once."""
         return Options(
-            self.node[keep], self.service[keep], self.tariff[keep], self.tail[keep],
-            self.pickup[keep],
+            self.node[rows], self.service[rows], self.tariff[rows], self.tail[rows],
+            self.pickup[rows], self.carbon_g[rows], self.carbon_g_per_kg[rows],
         )  # fmt: skip
 
 
 _NOTHING: Ints = np.empty(0, np.int64)
-_NO_OPTIONS = Options(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+_NO_OPTIONS = Options(*(_NOTHING for _ in range(7)))
 
 
 class Snapshot:
@@ -76,7 +79,9 @@ class Snapshot:
             counter's: price 0. Weight limits include the service's own.
         limit_g: int64[T], the heaviest package of each row.
         weight_g: int64[P], grams of one unit of each product.
-        open: bool[N]; handling_min, handling_minor: int64[N].
+        open: bool[N]; handling_min, handling_minor, walk_in_units: int64[N].
+        classes: int64[P], bits of the classes of goods of each product.
+        node_ability: int64[N], service_ability: int64[S], bits of those that they can take.
         calendar, tails, pickups: when nodes work, how long things take, when carriers collect;
             tables of `edge.routing.calendar` and `edge.routing.lateness`.
     """
@@ -92,6 +97,8 @@ class Snapshot:
         self.open = np.array([node.status == "open" for node in network.nodes], np.bool_)
         self.handling_min = np.array([node.handling_min for node in network.nodes], np.int64)
         self.handling_minor = np.array([node.handling_minor for node in network.nodes], np.int64)
+        self.walk_in_units = np.array([node.walk_in_units for node in network.nodes], np.int64)
+        self._abilities()
         self.calendar = _calendar(network.nodes)
         self.made_ms = None if network.made_at is None else to_ms(network.made_at)
         self._limited_tariffs()
@@ -102,6 +109,19 @@ class Snapshot:
         self._collections()
         self._lanes_by_region()
         self.tails = self._rows.tails()
+
+    def _abilities(self) -> None:
+        """Classes of goods as bits; what no product is of needs none."""
+        network = self.network
+        names = sorted({name for product in network.products for name in product.classes})
+        bit = {name: 1 << i for i, name in enumerate(names)}
+
+        def bits(rows: Iterable[Iterable[str]]) -> Ints:
+            return np.array([sum(bit.get(x, 0) for x in set(row)) for row in rows], np.int64)
+
+        self.classes = bits(product.classes for product in network.products)
+        self.node_ability = bits(node.abilities for node in network.nodes)
+        self.service_ability = bits(service.abilities for service in network.services)
 
     def _limited_tariffs(self) -> None:
         """One tariff row per (tariff, service) in use, cut at the service's weight limit."""
@@ -156,7 +176,9 @@ class Snapshot:
                 pickup = self._pickup_row.get((lane.node_id, lane.service_id), -1)
                 overrun = self._overrun[node] if pickup < 0 else transits.POINT
                 tail = self._rows.row(transit, overrun)
-                rows.setdefault(lane.region, []).append((node, service, tariff, tail, pickup))
+                rows.setdefault(lane.region, []).append(
+                    (node, service, tariff, tail, pickup, lane.carbon_g, lane.carbon_g_per_kg)
+                )
         for region, options in rows.items():
             table = np.array(sorted(options), np.int64).T
             self._options[region] = Options(*(np.ascontiguousarray(column) for column in table))
@@ -165,13 +187,17 @@ class Snapshot:
         """Open nodes and services that reach `region`; empty where none does."""
         return self._options.get(region, _NO_OPTIONS)
 
-    def counter(self, node: int | None) -> Options:
-        """The one option of goods that the customer takes at a node; none while it is closed."""
-        if node is None or not self.open[node]:
+    def counter(self, node: int) -> Options:
+        """The one option of goods that the customer takes at a node; none while it is closed.
+
+        A node of -1 is none at all.
+        """
+        if node < 0 or not self.open[node]:
             return _NO_OPTIONS
         one = np.ones(1, np.int64)
         tail = one * self._counter_tail[node]
-        return Options(one * node, -one, one * self.counter_tariff, tail, -one)
+        zero = one * 0
+        return Options(one * node, -one, one * self.counter_tariff, tail, -one, zero, zero)
 
     def serves(self, node: int, region: str) -> bool:
         """Whether the service area of node number `node` holds `region`."""

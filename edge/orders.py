@@ -63,9 +63,12 @@ def quote(state: State, asked: RouteRequested, now_ms: int) -> RoutePlanned:
         store_id=asked.store_id,
         customer=asked.customer,
         destination=asked.destination,
+        channel=asked.channel,
     )
-    answer = _route(state, question, now_ms)
-    return RoutePlanned(plan=answer.plan, parked=answer.shortages)
+    answer = _route(state, question, now_ms, offer=True, alternatives=asked.alternatives)
+    return RoutePlanned(
+        plan=answer.plan, parked=answer.shortages, alternatives=answer.alternatives
+    )
 
 
 def accept(
@@ -93,7 +96,7 @@ def accept(
     )
     wants = [order.want(i, line.quantity) for i, line in enumerate(paid.lines)]
     answer = _route(state, order.question(wants), now_ms)
-    lacking = [x for x in answer.shortages if x.group >= 0]
+    lacking = [x for x in answer.shortages if x.group >= 0 and x.reason != "incoming"]
     if command.patient and lacking:
         raise LackError(lacking)
     accepted = OrderAccepted(
@@ -256,7 +259,14 @@ def cells_of(node_id: str, lines: Iterable[PlannedLine]) -> list[CellUnits]:
     return [CellUnits(node_id=node_id, sku=x.sku, quantity=x.quantity) for x in lines]
 
 
-def _route(state: State, question: Question, now_ms: int) -> Routed:
+def _route(
+    state: State,
+    question: Question,
+    now_ms: int,
+    *,
+    offer: bool = False,
+    alternatives: bool = False,
+) -> Routed:
     known = [want for want in question.wants if want.sku in state.snapshot.sku_ix]
     # A later network may have dropped a SKU that an order still waits for.
     dropped = [
@@ -266,16 +276,10 @@ def _route(state: State, question: Question, now_ms: int) -> Routed:
     ]
     answer = Routed(None, [])
     if known:
-        answer = route(
-            state.snapshot,
-            state.stock,
-            replace(question, wants=known),
-            now_ms,
-            state.slots,
-            state.failures,
-        )
+        question = replace(question, wants=known)
+        answer = route(state.known, question, now_ms, offer=offer, alternatives=alternatives)
     shortages = state.with_expected([*answer.shortages, *dropped], now_ms)
-    return Routed(answer.plan, sorted(shortages, key=lambda shortage: shortage.line))
+    return replace(answer, shortages=sorted(shortages, key=lambda shortage: shortage.line))
 
 
 def tell(

@@ -74,6 +74,7 @@ class Order(Struct, frozen=True, kw_only=True):
             destination=self.payment.destination,
             packages_used=len(self.packages),
             failed=frozenset(self.failed),
+            channel=self.payment.channel,
         )
 
     def want(self, line: int, quantity: int) -> Want:

@@ -11,6 +11,7 @@ from edge.failures import Failures
 from edge.journal import Journal
 from edge.network import Snapshot
 from edge.records import Arrival, Decision, Order, Records
+from edge.routing.known import Known
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.envelope import decode_event
@@ -59,6 +60,7 @@ class State:
         self.failures = Failures(records.failures())
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
+        self._known: Known | None = None
         network = records.network()
         if network is not None:
             self.enter(network)
@@ -66,7 +68,8 @@ class State:
     def enter(self, network: Network) -> None:
         """Decide by this network from now on; waiting orders get another try."""
         self._snapshot = Snapshot(network)
-        self._stock = Stock(self._snapshot, self.records.cells())
+        self._stock = Stock(self._snapshot, self.records.cells(), self.edge_id)
+        self._known = None
         self.due.update(dict.fromkeys(sorted(self._wants)))
 
     @property
@@ -88,6 +91,13 @@ class State:
         """The shares, laid out for the snapshot."""
         assert self._stock is not None, "the snapshot is asked for first"
         return self._stock
+
+    @property
+    def known(self) -> Known:
+        """All that a decision is made by."""
+        if self._known is None:
+            self._known = Known(self.snapshot, self.stock, self.slots, self.failures)
+        return self._known
 
     def require_sku(self, sku: str, place: str) -> None:
         """Raise UnknownSkuError, naming the place, unless the snapshot has the SKU."""

@@ -6,11 +6,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import InvalidDataError, NotJsonError, split_error
-from shared.limits import COST_MINOR_MAX, WEIGHT_G_MAX
+from shared.limits import CHARGE_MINOR_MAX, COST_MINOR_MAX, WEIGHT_G_MAX
 
 Minute = Annotated[int, Meta(ge=0, le=1440, description="Minute of the local day.")]
 Grams = Annotated[int, Meta(ge=1, le=WEIGHT_G_MAX)]
 Cost = Annotated[int, Meta(ge=0, le=COST_MINOR_MAX, description="Minor units.")]
+
+Charge = Annotated[int, Meta(ge=0, le=CHARGE_MINOR_MAX, description="Minor units.")]
+"""What comes on top of a tariff."""
 
 T = TypeVar("T")
 

@@ -19,6 +19,9 @@ LINES_MAX: Final = 1_000
 COST_MINOR_MAX: Final = 5 * 10**8
 """Largest single cost in a network: keeps every plan's cost within the kernels' integers."""
 
+CHARGE_MINOR_MAX: Final = COST_MINOR_MAX // 50
+"""Largest charge of a kind on top of a tariff, for the same reason."""
+
 WEIGHT_G_MAX: Final = 10**9
 QUANTITY_MAX: Final = 1_000_000
 MONEY_MINOR_MAX: Final = 10**13
@@ -47,6 +50,9 @@ REGIONS_MAX: Final = 512
 
 AREAS_MAX: Final = 64
 AREA_POINTS_MAX: Final = 2_000
+CLASSES_MAX: Final = 62
+"""Classes of goods in a network: one bit each."""
+
 NAMES_MAX: Final = 512
 """Names in one list of a document."""
 

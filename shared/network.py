@@ -13,6 +13,7 @@ from shared.documents import Cost, Grams, Minute, Row, parse, unique
 from shared.limits import (
     AREA_POINTS_MAX,
     AREAS_MAX,
+    CLASSES_MAX,
     HOLIDAYS_MAX,
     LANES_MAX,
     NODES_MAX,
@@ -245,6 +246,9 @@ class Network(Row, frozen=True):
         for sku in unique("products", [product.sku for product in self.products]):
             if is_slot(sku):
                 raise ValueError(f"the SKU {sku!r} begins like the name of a slot")
+        classes = {name for product in self.products for name in product.classes}
+        if len(classes) > CLASSES_MAX:
+            raise ValueError(f"{len(classes)} classes of goods, {CLASSES_MAX} are possible")
         transits = unique("transits", [transit.transit_id for transit in self.transits])
         unique("lanes", [f"{x.node_id} {x.service_id} {x.region}" for x in self.lanes])
         for lane in self.lanes:

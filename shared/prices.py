@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.documents import Cost, Row, parse, unique
+from shared.documents import Charge, Row, parse, unique
 from shared.limits import BIDS_MAX, LANES_MAX, NODES_MAX
 from shared.parts import Moment, Name
 
@@ -21,7 +21,7 @@ class Bid(Row, frozen=True):
 
     node_id: Name
     sku: Name
-    price_minor: Cost
+    price_minor: Charge
 
 
 class Backlog(Row, frozen=True):
@@ -29,7 +29,7 @@ class Backlog(Row, frozen=True):
 
     node_id: Name
     delay_min: Delay = 0
-    price_minor: Annotated[Cost, Meta(description="Per package.")] = 0
+    price_minor: Annotated[Charge, Meta(description="Per package.")] = 0
 
 
 class Saturation(Row, frozen=True):
@@ -38,7 +38,7 @@ class Saturation(Row, frozen=True):
     service_id: Name
     region: Name
     delay_min: Delay = 0
-    price_minor: Annotated[Cost, Meta(description="Per package.")] = 0
+    price_minor: Annotated[Charge, Meta(description="Per package.")] = 0
 
 
 class Prices(Row, frozen=True):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from shared.documents import Cost, Row, parse, unique
+from shared.documents import Charge, Cost, Row, parse, unique
 from shared.limits import (
     NAMES_MAX,
     PACKAGES_MAX,
@@ -56,7 +56,7 @@ class Profile(Row, frozen=True):
     standard_minor_per_h: Cost = 0
     express_minor_per_h: Cost = 0
     congestion_minor: Annotated[
-        Cost, Meta(description="Of a package that takes the last room of a node's slot.")
+        Charge, Meta(description="Of a package that takes the last room of a node's slot.")
     ] = 0
     congestion_packages: Annotated[
         int,
@@ -79,7 +79,11 @@ class Profile(Row, frozen=True):
     tier_promises: Annotated[list[TierPromise], Meta(max_length=4)] = []
     limits: Annotated[Limits, Meta(description="Nodes and services, for every order.")] = Limits()
     not_preferred_minor: Annotated[
-        Cost, Meta(description="Of a package not from a preferred node, or service, if any are.")
+        Charge,
+        Meta(
+            description="Of a package not from a preferred node where any are preferred; and "
+            "again of one not by a preferred service."
+        ),
     ] = 0
     split_lines: Annotated[
         bool, Meta(description="A line that no node has whole may come from several.")

@@ -11,6 +11,7 @@ from deploy.planning.orders import Asked
 from edge.capacity import Slots
 from edge.network import Snapshot
 from edge.orders import cells_of
+from edge.routing.known import Known
 from edge.routing.question import Question, Want
 from edge.routing.router import route
 from edge.stock import Stock
@@ -51,6 +52,7 @@ class Planner:
             self._stock = Stock(self.snapshot, ())
             self._stock.share[:] = QUANTITY_MAX
             self._slots = Slots()
+            self._known = Known(self.snapshot, self._stock)
             return
         for number, cell in enumerate(shelves.cells):
             self._know(cell.node_id, f"stock: $.cells[{number}].node_id")
@@ -68,6 +70,7 @@ class Planner:
             for slot in node.slots
         ]
         self._slots = Slots(announced, cells)
+        self._known = Known(self.snapshot, self._stock, self._slots)
 
     def plan(self, asked: Asked) -> PlannedOrder:
         """Decide one order.
@@ -88,8 +91,9 @@ class Planner:
             store_id=order.store_id,
             customer=order.customer,
             destination=order.destination,
+            channel=order.channel,
         )
-        answer = route(self.snapshot, self._stock, question, to_ms(asked.at), self._slots)
+        answer = route(self._known, question, to_ms(asked.at))
         if self._consume and answer.plan is not None:
             cells = list(_taken(answer.plan))
             self._stock.move(cells, -1)

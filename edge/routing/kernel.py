@@ -55,8 +55,8 @@ _TYPES = {
 
 
 _SOURCES = (
-    "calendar", "chosen", "covering", "improve", "kernel", "lateness", "merging", "placing",
-    "reach", "relaxation", "root", "search", "sites", "tails", "tolls",
+    "calendar", "chosen", "covering", "fences", "improve", "kernel", "lateness", "merging",
+    "placing", "reach", "relaxation", "root", "search", "sites", "tails", "tolls",
 )  # fmt: skip
 _config: Any = numba_config
 

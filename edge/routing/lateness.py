@@ -129,7 +129,7 @@ def lateness(
     rows: Ints,
     pickup: Ints,
     ready_min: Ints,
-    deadline_min: int,
+    deadline_min: Ints,
 ) -> tuple[Ints, Ints]:
     """`late_by` of every option: int64[O] parts per million, int64[O] seconds."""
     late = np.empty(len(nodes), np.int64)
@@ -137,13 +137,13 @@ def lateness(
     for o in range(len(nodes)):
         late[o], seconds[o] = late_by(
             tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min[o],
-            deadline_min,
+            deadline_min[o],
         )  # fmt: skip
     return late, seconds
 
 
 @kernel
-def cost_minor(
+def expected_cost(
     tails: Tails,
     pickups: Table,
     calendar: Table,
@@ -152,19 +152,19 @@ def cost_minor(
     rows: Ints,
     pickup: Ints,
     ready_min: Ints,
-    deadline_min: int,
-    late_minor: int,
-    late_minor_per_h: int,
+    deadline_min: Ints,
+    minor: int,
+    minor_per_h: int,
 ) -> Ints:
-    """int64[O], what lateness is expected to cost each option: see `edge.routing.arrival`."""
+    """int64[O], what missing a moment is expected to cost each option: see `arrival`."""
     cost = np.empty(len(nodes), np.int64)
     for o in range(len(nodes)):
         late, seconds = late_by(
             tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min[o],
-            deadline_min,
+            deadline_min[o],
         )  # fmt: skip
-        cost[o] = late * late_minor // one_ppm
-        cost[o] += min(seconds, late_s_max) * late_minor_per_h // 3_600
+        cost[o] = late * minor // one_ppm
+        cost[o] += min(seconds, late_s_max) * minor_per_h // 3_600
     return cost
 
 

@@ -1,19 +1,24 @@
 """What the router is asked, and what it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shared.parts import Customer, Destination, Fulfilment, Plan, Shortage
+from shared.parts import Alternative, Channel, Customer, Destination, Fulfilment, Plan, Shortage
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A line that looks for a node: its number in the order, and its ship-together group."""
+    """A line that looks for a node: its number in the order, and its ship-together group.
+
+    Attributes:
+        node_id: set for a piece of a line that several nodes ship: it comes from this one.
+    """
 
     line: int
     sku: str
     quantity: int
     group: str | None = None
+    node_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Question:
     destination: Destination | None
     packages_used: int = 0
     failed: frozenset[str] = frozenset()
+    channel: Channel = "pos"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class Routed:
 
     plan: Plan | None
     shortages: list[Shortage]
+    alternatives: list[Alternative] = field(default_factory=list)
 
 
 def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
@@ -47,11 +54,12 @@ def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
 
     Lines of one group ship together, and so do lines of one SKU: two packages that draw on
     one cell would have to share it between them. Where the customer refuses splits, all do.
+    Pieces of one line go each with what else their node is to ship of it.
     """
     groups: list[list[Want]] = []
     home: dict[str, list[Want]] = {}
     for want in wants:
-        keys = ["s " + want.sku] + ([] if want.group is None else ["g " + want.group])
+        keys = [f"s {want.sku} {want.node_id or ''}"] + ([] if want.group is None else ["g " + want.group])
         if not split_allowed:
             keys = ["all"]
         found = {id(group): group for key in keys if (group := home.get(key)) is not None}

@@ -12,14 +12,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.capacity import Slots
-from edge.failures import Failures
 from edge.network import Ints, Snapshot
 from edge.routing.arrival import Arrivals
-from edge.routing.problem import Solution
+from edge.routing.attempt import Attempt, attempt
+from edge.routing.gather import Asked
+from edge.routing.known import Known
 from edge.routing.question import Question, Routed, Want
-from edge.routing.router import Known, _Gathered, route
-from edge.routing.solve import solve
+from edge.routing.router import route
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.network import (
@@ -29,13 +28,13 @@ from shared.network import (
     Node,
     Pickup,
     Product,
-    Profile,
     Service,
     Step,
     Tariff,
     Transit,
 )
 from shared.parts import Customer, Destination, Fulfilment
+from shared.sourcing import Profile
 from tests.shop import NOON_MS
 
 NODES, SERVICES, SKUS = 200, 3, 50
@@ -114,7 +113,7 @@ def quantiles(benchmark: Any) -> None:
 def test_a_whole_decision(benchmark: Any, cutoffs: bool) -> None:
     snapshot, stock, question = scene(cutoffs)
     answer: Routed = benchmark.pedantic(
-        route, (snapshot, stock, question, NOON_MS), rounds=3_000, warmup_rounds=50
+        route, (Known(snapshot, stock), question, NOON_MS), rounds=3_000, warmup_rounds=50
     )
     assert answer.plan is not None
     quantiles(benchmark)
@@ -124,13 +123,13 @@ def test_a_whole_decision(benchmark: Any, cutoffs: bool) -> None:
 @pytest.mark.parametrize("cutoffs", [False, True], ids=["any time", "cut-offs"])
 def test_gathering_and_solving(benchmark: Any, cutoffs: bool) -> None:
     snapshot, stock, question = scene(cutoffs)
-    known = Known(snapshot, stock, Slots(), Failures())
-    groups = np.arange(5)
+    known = Known(snapshot, stock)
 
-    def decide() -> object:
-        return solve(_Gathered(known, question, NOON_MS, set()).problem(groups, 8))
+    def decide() -> Attempt:
+        return attempt(Asked(known, question, known.profile(question, NOON_MS), NOON_MS))
 
-    assert isinstance(benchmark.pedantic(decide, rounds=3_000, warmup_rounds=50), Solution)
+    found = benchmark.pedantic(decide, rounds=3_000, warmup_rounds=50)
+    assert found.solution is not None
     quantiles(benchmark)
 
 
@@ -142,10 +141,10 @@ def test_lateness_of_600_options(benchmark: Any, way: str) -> None:
     ready_ms = snapshot.ready_ms(options.node, NOON_MS)
     deadline_ms = NOON_MS + 48 * HOUR_MS
     transit_ms = np.full(len(ready_ms), 24 * HOUR_MS)
-    arrivals = Arrivals(snapshot, options, ready_ms, NOON_MS)
+    arrivals = Arrivals(snapshot, options, ready_ms, np.zeros_like(ready_ms), NOON_MS)
 
     def looked_up() -> Ints:
-        return arrivals.cost_minor(deadline_ms, snapshot.network.profile)
+        return arrivals.lateness_minor(deadline_ms, snapshot.network.profile)
 
     def estimated() -> Ints:
         late_ms = np.maximum(ready_ms + transit_ms - deadline_ms, 0)

@@ -9,6 +9,7 @@ import pytest
 
 from edge.capacity import Slots
 from edge.network import Snapshot
+from edge.routing.known import Known
 from edge.routing.question import Question, Routed, Want
 from edge.routing.router import route
 from edge.stock import Stock
@@ -72,7 +73,7 @@ def ask(
         fulfilment=Fulfilment(kind=kind, deadline=deadline, node_id="store-1"),
     )  # fmt: skip
     stock = Stock(snapshot, [(node, "sku-1", 1) for node in nodes or ("dc-south", "store-1")])
-    return route(snapshot, stock, question, now_ms, slots)
+    return route(Known(snapshot, stock, slots), question, now_ms)
 
 
 def package(*arguments: Any, **options: Any) -> Package:

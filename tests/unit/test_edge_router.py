@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from edge.network import Snapshot
+from edge.routing.known import Known
 from edge.routing.question import Question, Routed, Want, group_wants
 from edge.routing.router import route
 from edge.stock import Stock
@@ -41,7 +42,7 @@ def ask(
         "customer": Customer(),
         "destination": SOUTH,
     }
-    return route(snapshot, Stock(snapshot, cells), Question(**(values | changes)), now_ms)
+    return route(Known(snapshot, Stock(snapshot, cells)), Question(**(values | changes)), now_ms)
 
 
 def plan(answer: Routed) -> Plan:

@@ -1,0 +1,123 @@
+"""Other plans for the same question: the fastest, the fewest packages, the lowest carbon.
+
+Each is the exact best at its aim where the solver is exact; of the fastest and of those with the
+fewest packages it is the cheapest. A plan that another one beats in every way is left out: what
+is left is a small Pareto set.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from edge.routing.attempt import Attempt
+from edge.routing.problem import Problem, Solution
+from edge.routing.question import Routed
+from edge.routing.solve import solve
+from edge.routing.telling import told
+from shared.clock import to_ms
+from shared.parts import Aim, Alternative, Plan
+
+_AIMS: Final[tuple[Aim, ...]] = ("cost", "arrival", "packages", "carbon")
+
+Marks = tuple[int, int, int, int]
+"""How good a plan is at each aim, the less the better."""
+
+
+def alternatives(first: Attempt, cheapest: Routed) -> list[Alternative]:
+    """The Pareto set of plans that ship the same lines, each with what it is best at.
+
+    Args:
+        first: the cheapest plan, as it was found.
+        cheapest: the same, told.
+    """
+    if first.problem is None or first.solution is None or cheapest.plan is None:
+        return []
+    plans = {_marks(cheapest.plan): cheapest.plan}
+    for solution in _others(first, first.problem):
+        real = _priced(first.problem, solution, first.solution.bound)
+        other = told(replace(first, solution=real))
+        if other.plan is not None and len(other.shortages) == len(cheapest.shortages):
+            plans.setdefault(_marks(other.plan), other.plan)
+    best = [min(column) for column in zip(*plans, strict=True)]
+    found = []
+    for marks, plan in plans.items():
+        beaten = any(
+            all(a <= b for a, b in zip(other, marks, strict=True))
+            for other in plans
+            if other != marks
+        )
+        best_at = [aim for aim, own, least in zip(_AIMS, marks, best, strict=True) if own == least]
+        if best_at and not beaten:
+            found.append(Alternative(best_at=best_at, plan=plan))
+    return found
+
+
+def _marks(plan: Plan) -> Marks:
+    arrival = max(to_ms(package.edd_at or package.arrives_at) for package in plan.packages)
+    carbon_g = sum(package.carbon_g for package in plan.packages)
+    return plan.cost.minor, arrival, len(plan.packages), carbon_g
+
+
+def _others(first: Attempt, problem: Problem) -> Iterator[Solution]:
+    assert first.solution is not None
+    yield from _fastest(first, problem)
+    fewest = _least(
+        range(1, len(first.solution.option)), lambda n: solve(replace(problem, packages_max=n))
+    )
+    if fewest is not None:
+        yield fewest
+    options, weight_g = first.gathered.options, problem.weight_g
+    if options.carbon_g.any() or options.carbon_g_per_kg.any():
+        cleanest = solve(
+            replace(
+                problem,
+                fixed=options.carbon_g,
+                assign=options.carbon_g_per_kg[:, None] * weight_g // 1_000,
+                step_price=np.where(problem.step_g >= 0, 0, problem.step_price),
+                split_cost=0,
+            )
+        )
+        if isinstance(cleanest, Solution):
+            yield cleanest
+
+
+def _fastest(first: Attempt, problem: Problem) -> Iterator[Solution]:
+    """The cheapest plan whose last package's median arrival is the earliest possible."""
+    usable = np.flatnonzero(problem.can.any(axis=1))
+    edd_ms = np.full(len(problem.fixed), np.iinfo(np.int64).max)
+    edd_ms[usable] = [first.gathered.arrivals.edd_ms(option) for option in usable.tolist()]
+    moments = np.unique(edd_ms[usable]).tolist()
+    fastest = _least(
+        moments,
+        lambda latest: solve(replace(problem, can=problem.can & (edd_ms <= latest)[:, None])),
+    )
+    if fastest is not None:
+        yield fastest
+
+
+def _least(steps: Sequence[int], solved: Callable[[int], object]) -> Solution | None:
+    """The solution at the first step that has one; whoever has one at a step has one behind it."""
+    low, high, best = 0, len(steps) - 1, None
+    while low <= high:
+        middle = (low + high) // 2
+        found = solved(steps[middle])
+        if isinstance(found, Solution):
+            best, high = found, middle - 1
+        else:
+            low = middle + 1
+    return best
+
+
+def _priced(problem: Problem, solution: Solution, bound: int) -> Solution:
+    """A solution of another problem over the same groups and options, at its real cost."""
+    cost = problem.split_cost * (len(solution.option) - 1)
+    for number, option in enumerate(solution.option.tolist()):
+        inside = np.flatnonzero(solution.package == number)
+        tariff = problem.tariff[option]
+        weight_g = int(problem.weight_g[inside].sum())
+        step = int(np.argmax(problem.step_g[tariff] >= weight_g))
+        cost += int(problem.fixed[option] + problem.step_price[tariff, step])
+        cost += int(problem.assign[option, inside].sum())
+    return replace(solution, cost=cost, bound=bound, optimal=cost == bound)

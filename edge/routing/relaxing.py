@@ -1,0 +1,111 @@
+"""When no plan keeps every fence: which of them clash, and which are broken best.
+
+Fences are tried by keeping some of those that matter and breaking all others. The smallest set
+that leaves something out which could be shipped otherwise is the conflict. The best way out of
+it breaks as few fences as possible; of those ways, the one that the profile calls the least bad,
+then the cheapest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from edge.routing import fences
+from edge.routing.attempt import Attempt, attempt
+from edge.routing.gather import Asked
+from edge.routing.subset import groups_exact_max
+
+ATTEMPTS_MAX: Final = 64
+ATTEMPTS_LARGE_MAX: Final = 4
+"""Tries at one question; and at one whose every try takes the solver for large orders."""
+
+_ALL: Final = fences.relaxable | fences.packages_max | fences.split_allowed
+
+
+class Relaxation:
+    """What could be broken for the sake of a plan, after a first try has left lines out.
+
+    Args:
+        asked: the question.
+        first: the try with every fence kept.
+    """
+
+    def __init__(self, asked: Asked, first: Attempt) -> None:
+        """See the class."""
+        self._asked = asked
+        self._first = first
+        large = len(asked.question.wants) > groups_exact_max
+        self._left = ATTEMPTS_LARGE_MAX if large else ATTEMPTS_MAX
+        self._known: dict[int, Attempt] = {0: first}
+        self._matter = 0
+        if first.breakable():
+            most = self._try(_ALL)
+            assert most is not None, "the first of its tries"
+            if most.planned() > first.planned():
+                bits = int(np.bitwise_or.reduce(most.gathered.masks, axis=None))
+                self._matter = bits & fences.relaxable | first.breakable() | fences.packages_max
+
+    @property
+    def helps(self) -> bool:
+        """Whether breaking anything would ship more."""
+        return bool(self._matter)
+
+    def conflict(self) -> int:
+        """The smallest set of fences that cannot all be kept, by bit.
+
+        Where the tries run out, all that matter: they clash, though fewer of them may as well.
+        """
+        most = self._known[_ALL].planned()
+        for kept in _sets(self._matter):
+            found = self._try(_ALL & ~kept)
+            if found is None:
+                break
+            if not found.planned() >= most:
+                return kept
+        return self._matter
+
+    def broken(self, permitted: Sequence[str]) -> Attempt | None:
+        """The best try that breaks some of the permitted fences; None where that helps nothing.
+
+        Args:
+            permitted: names of fences, the least bad first.
+        """
+        bits = [1 << fences.NAMES.index(name) for name in permitted]
+        allowed = sum(set(bits)) & self._matter
+        goal = self._try(allowed)
+        if goal is None or not goal.planned() > self._first.planned():
+            return None
+        best: tuple[tuple[int, list[int], int], Attempt] | None = None
+        for breaking in _sets(allowed):
+            if best is not None and breaking.bit_count() > best[0][0]:
+                break
+            found = self._try(breaking)
+            if found is None:
+                break
+            if found.planned() >= goal.planned():
+                assert found.solution is not None, "something is planned"
+                badness = [at for at, bit in enumerate(bits) if breaking & bit]
+                rank = breaking.bit_count(), badness, found.solution.cost
+                if best is None or rank < best[0]:
+                    best = rank, found
+        return goal if best is None else best[1]
+
+    def _try(self, breaking: int) -> Attempt | None:
+        """A try, if it is not one too many."""
+        if breaking not in self._known:
+            if not self._left:
+                return None
+            self._left -= 1
+            self._known[breaking] = attempt(replace(self._asked, relaxed=breaking))
+        return self._known[breaking]
+
+
+def _sets(bits: int) -> Iterator[int]:
+    """All sets of some bits but the empty one, the smallest first."""
+    ones = [1 << i for i in range(bits.bit_length()) if bits >> i & 1]
+    for size in range(1, len(ones) + 1):
+        for chosen in combinations(ones, size):
+            yield sum(chosen)

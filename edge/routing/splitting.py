@@ -1,0 +1,119 @@
+"""One line from several nodes, where no node has all of it and the profile allows it.
+
+A line is cut among as few nodes as have enough together. Of the ways to choose them and to cut
+(each node but one gives all that it has, one gives the rest), the one with the cheapest plan for
+the whole order is taken. Lines are cut one after the other, those with more units first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from edge.routing import fences
+from edge.routing.attempt import Attempt, attempt
+from edge.routing.gather import Asked
+from edge.routing.question import Want
+
+CUTS_MAX: Final = 48
+"""Ways to cut one line that are tried, those from the fullest nodes first."""
+LINES_CUT_MAX: Final = 4
+NODES_MAX: Final = 16
+
+
+def split_lines(asked: Asked, first: Attempt) -> tuple[Asked, Attempt, bool]:
+    """Cut the lines that no node has whole.
+
+    Args:
+        asked: the question.
+        first: the try without cutting.
+
+    Returns:
+        The question with pieces, the try at it, and whether every way was looked at: then the
+        plan is the cheapest of all that this module allows.
+    """
+    every = True
+    if not asked.question.customer.split_allowed:
+        return asked, first, every
+    short = [
+        first.gathered.groups[group]
+        for group in np.flatnonzero(~first.routed).tolist()
+        if len({want.sku for want in first.gathered.groups[group]}) == 1
+    ]
+    short.sort(key=lambda group: -sum(want.quantity for want in group))
+    cuts = 0
+    for group in short[:LINES_CUT_MAX]:
+        best: tuple[int, Asked, Attempt] | None = None
+        for tried, pieces in enumerate(_ways(first, group)):
+            if tried == CUTS_MAX:
+                every = False
+                break
+            lines = {want.line for want in group}
+            wants = [want for want in asked.question.wants if want.line not in lines] + pieces
+            with_pieces = replace(asked, question=replace(asked.question, wants=wants))
+            found = attempt(with_pieces)
+            if found.solution is None or not found.planned() >= {
+                (piece.line, piece.node_id) for piece in pieces
+            }:
+                continue
+            if best is None or found.solution.cost < best[0]:
+                best = found.solution.cost, with_pieces, found
+        if best is not None:
+            _, asked, first = best
+            cuts += 1
+    return asked, first, every and cuts <= 1
+
+
+def _ways(first: Attempt, group: list[Want]) -> Iterator[list[Want]]:
+    """Ways to cut a group's units among as few nodes as possible."""
+    gathered = first.gathered
+    wanted = sum(want.quantity for want in group)
+    number = next(i for i, other in enumerate(gathered.groups) if other[0].line == group[0].line)
+    masks = gathered.masks[: gathered.shelf, number]
+    entry = gathered.skus.index(group[0].sku)
+    reserve = gathered.asked.known.stock.reserve
+    have: list[tuple[int, int]] = []
+    for node, rows in gathered.base.rows.items():
+        # A piece weighs less than the whole.
+        soft = fences.share | fences.walk_in | fences.carrier_limit
+        if (masks[rows] & ~soft == 0).any():
+            units = int(gathered.shares[entry, node] - reserve[node])
+            if units > 0:
+                have.append((units, node))
+    have.sort(key=lambda x: (-x[0], x[1]))
+    count, total = 0, 0
+    while total < wanted and count < len(have):
+        total += have[count][0]
+        count += 1
+    if total < wanted or count < 2:
+        return
+    names = gathered.snapshot.network.nodes
+    for chosen in combinations(have[:NODES_MAX], count):
+        if sum(units for units, _ in chosen) < wanted:
+            continue
+        for last in range(count):
+            rest = wanted - sum(units for at, (units, _) in enumerate(chosen) if at != last)
+            if rest <= 0:
+                continue
+            parts = [
+                (rest if at == last else units, names[node].node_id)
+                for at, (units, node) in enumerate(chosen)
+            ]
+            yield _pieces(group, parts)
+
+
+def _pieces(group: list[Want], parts: list[tuple[int, str]]) -> list[Want]:
+    pieces: list[Want] = []
+    queue = list(parts)
+    units, node_id = queue.pop(0)
+    for want in group:
+        left = want.quantity
+        while left:
+            if not units:
+                units, node_id = queue.pop(0)
+            took = min(left, units)
+            pieces.append(replace(want, quantity=took, group=None, node_id=node_id))
+            left, units = left - took, units - took
+    return pieces

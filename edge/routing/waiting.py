@@ -1,0 +1,108 @@
+"""Options that wait: stock on its way, or in inspection, ships later or not at all.
+
+A node that will have enough of a group once its lots have arrived is an option again, with a
+later ship date. Nothing of it can be promised, since no share has it yet: a package by such an
+option is parked, and says what it waits for. The profile's `incoming_minor_per_h` lets it
+compete with what is on the shelf elsewhere; without that price, only groups wait that nobody
+has.
+
+That an inspection lets the units through is an independent chance for each lot; what comes of
+it if not is a re-route, like a failed pick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from edge.network import Ints
+from edge.routing import fences
+from edge.routing.fences import fence_masks
+
+if TYPE_CHECKING:
+    from edge.routing.gather import Gathered
+
+MOMENTS_MAX: Final = 4
+"""Ship dates of one node that are looked at, the earliest first."""
+
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The options of one node once its lots of a moment have arrived.
+
+    Attributes:
+        node: position.
+        until_ms: when they may ship, milliseconds since 1970 UTC.
+        rows: int64[K], the options of the shelf that they are like.
+        masks: int64[K, G], fences.
+        release_per_mille: how likely all the lots that it may need are let through.
+    """
+
+    node: int
+    until_ms: int
+    rows: Ints
+    masks: Ints
+    release_per_mille: int
+
+
+def waiting_for(gathered: Gathered) -> list[Waiting]:
+    """The options that stock on its way opens, by node and time."""
+    asked, snapshot = gathered.asked, gathered.snapshot
+    if asked.question.fulfilment.kind == "carry_out":
+        return []
+    coming: dict[int, list[tuple[int, int, int, int]]] = {}
+    for entry, sku in enumerate(gathered.skus):
+        for lot in asked.known.incoming.lots(sku, asked.now_ms):
+            node = snapshot.node_ix.get(lot.node_id, -1)
+            if node in gathered.base.rows and lot.release_per_mille:
+                coming.setdefault(node, []).append(
+                    (lot.expected_ms, entry, lot.units, lot.release_per_mille)
+                )
+    if not coming:
+        return []
+    shipped = (gathered.masks == 0).any(axis=0)
+    found = []
+    for node in sorted(coming):
+        found += _moments(gathered, node, sorted(coming[node]), shipped)
+    return found
+
+
+def _moments(
+    gathered: Gathered, node: int, lots: list[tuple[int, int, int, int]], shipped: Ints
+) -> list[Waiting]:
+    asked, base = gathered.asked, gathered.base
+    rows = np.arange(base.rows[node].start, base.rows[node].stop)
+    here = gathered.masks[rows[0]] & fences.share == 0
+    units = gathered.shares[:, node : node + 1].copy()
+    reserve = asked.known.stock.reserve[node : node + 1]
+    column = np.zeros(len(rows), np.int64)
+    moments = sorted({expected_ms for expected_ms, *_ in lots})[:MOMENTS_MAX]
+    found, release = [], 1_000
+    for until_ms in moments:
+        for expected_ms, entry, more, release_per_mille in lots:
+            if expected_ms == until_ms:
+                units[entry, 0] += more
+                release = release * release_per_mille // 1_000
+        masks = fence_masks(
+            units, reserve, gathered.demand, gathered.starts, gathered.weight_g,
+            gathered.classes, column, base.limit_g[rows], base.ability[rows],
+            gathered.fenced[rows] & ~fences.capacity,
+        )  # fmt: skip
+        masks[:, here] |= fences.share  # What is there already need not wait.
+        pieces = [group[0].node_id is not None for group in gathered.groups]
+        masks[:, pieces] |= fences.share
+        if asked.profile.incoming_minor_per_h is None:
+            masks[:, shipped] |= fences.share
+        if (masks & fences.share == 0).any():
+            found.append(Waiting(node, until_ms, rows, masks, release))
+    return found
+
+
+def later_ready_ms(gathered: Gathered, waiting: Waiting) -> Ints:
+    """int64[K], when the options of a node are ready once its stock has arrived."""
+    nodes = gathered.base.options.node[waiting.rows]
+    return gathered.snapshot.ready_ms(nodes, waiting.until_ms)
