@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import transits
+from edge.areas import Areas
 from edge.routing.calendar import waits_min
 from edge.routing.lateness import unwidened
 from shared.clock import to_ms
@@ -108,6 +109,7 @@ class Snapshot:
         self._counter_tail = [self._rows.row(overrun) for overrun in self._overrun]
         self._collections()
         self._lanes_by_region()
+        self._areas = Areas(network.nodes)
         self.tails = self._rows.tails()
 
     def _abilities(self) -> None:
@@ -203,6 +205,10 @@ class Snapshot:
         """Whether the service area of node number `node` holds `region`."""
         area = self.network.nodes[node].serves
         return not area or region in area
+
+    def outside(self, lat: float, lon: float) -> NDArray[np.bool_]:
+        """bool[N], nodes whose geofence does not hold a point in degrees. Not to be written to."""
+        return self._areas.outside(lat, lon)
 
     def ready_ms(self, nodes: Ints, now_ms: int) -> Ints:
         """When each node has a package ready that is ordered now, if all goes as stated.

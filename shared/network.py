@@ -9,7 +9,9 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from shared import rings
 from shared.documents import Cost, Grams, Minute, Row, parse, unique
+from shared.errors import InvalidDataError
 from shared.limits import (
     AREA_POINTS_MAX,
     AREAS_MAX,
@@ -66,7 +68,10 @@ class Area(Row, frozen=True):
     radius_m: Annotated[int, Meta(ge=1, le=20_100_000, description="About the node.")] | None = None
     polygons: Annotated[
         list[Annotated[list[Point], Meta(min_length=4, max_length=AREA_POINTS_MAX)]],
-        Meta(max_length=AREAS_MAX, description="Closed rings: the last point is the first."),
+        Meta(
+            max_length=AREAS_MAX,
+            description="Closed rings: the last point is the first; split at 180 degrees.",
+        ),
     ] = []
 
     def __post_init__(self) -> None:
@@ -281,4 +286,14 @@ def parse_network(document: bytes) -> Network:
         InvalidDataError: the place and what was expected there.
         NotJsonError: it is not text, or nested too deeply.
     """
-    return parse(document, Network, "a network document (network.schema.json)")
+    network = parse(document, Network, "a network document (network.schema.json)")
+    for i, node in enumerate(network.nodes):
+        for k, ring in enumerate(node.area.polygons if node.area is not None else ()):
+            if (fault := rings.fault(ring)) is not None:
+                raise InvalidDataError(
+                    f"the area of node {node.node_id!r} {fault}",
+                    place=f"$.nodes[{i}].area.polygons[{k}]",
+                    expected="a ring that encloses one piece of land, in degrees; over the "
+                    "antimeridian, two rings that end at 180 and -180",
+                )
+    return network

@@ -48,6 +48,7 @@ KERNELS_IMPORT |= {"__future__", "collections.abc", "typing"}  # for annotations
 
 # Time, ids and randomness are passed in here, so that a simulator can repeat everything.
 PURE = (
+    "edge/areas.py",
     "edge/burst.py",
     "edge/cancellations.py",
     "edge/capacity.py",
