@@ -22,7 +22,7 @@ class Incoming:
         self._known = list(known)
 
     def lots(self, sku: str, now_ms: int) -> Iterable[Lot]:
-        """stub"""
+        """Stub"""
         return sorted(
             (x for x in self._known if x.sku == sku and x.expected_ms > now_ms),
             key=lambda x: x.expected_ms,

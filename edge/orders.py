@@ -66,9 +66,7 @@ def quote(state: State, asked: RouteRequested, now_ms: int) -> RoutePlanned:
         channel=asked.channel,
     )
     answer = _route(state, question, now_ms, offer=True, alternatives=asked.alternatives)
-    return RoutePlanned(
-        plan=answer.plan, parked=answer.shortages, alternatives=answer.alternatives
-    )
+    return RoutePlanned(plan=answer.plan, parked=answer.shortages, alternatives=answer.alternatives)
 
 
 def accept(

@@ -5,11 +5,13 @@ are the intersection over the conditions, and the first of them is its lowest bi
 not grow with the number of rules.
 """
 
+import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from shared.frames import encode_bulk
 from shared.parts import Channel, Credit, FulfilmentKind, Speed, Tier
 from shared.sourcing import Profile, Sourcing
 
@@ -43,11 +45,13 @@ class Rules:
 
     Attributes:
         version: the document's.
+        digest: names the document as an input of a plan.
     """
 
     def __init__(self, sourcing: Sourcing) -> None:
         """See the class."""
         self.version: Final = sourcing.version
+        self.digest: Final = hashlib.sha256(encode_bulk(sourcing)).digest()
         profiles = {profile.version: profile for profile in sourcing.profiles}
         whens = [rule.when for rule in sourcing.rules]
         self._otherwise: Final = profiles[sourcing.otherwise]

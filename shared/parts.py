@@ -185,8 +185,8 @@ class Package(Part, frozen=True):
 
 
 FenceName = Literal[
-    "split_allowed", "packages_max", "tier_promise", "required_nodes", "forbidden_nodes",
-    "required_services", "forbidden_services", "walk_in", "area", "capacity", "failed_before",
+    "walk_in", "tier_promise", "required_services", "forbidden_services", "required_nodes",
+    "forbidden_nodes", "area", "packages_max", "split_allowed",
 ]  # fmt: skip
 """Fences that a plan could break; what is not in stock or too heavy nobody can."""
 

@@ -4,11 +4,11 @@ The expected cost of lateness of a package, in minor units, is
 
     P(late) * late_minor + E(hours late) * late_minor_per_h
 
-Likewise speed: what each expected hour between the order and its arrival costs who prefers to
-have it soon. The first term is what breaking the promise costs, however little it is broken by; the second is
+The first term is what breaking the promise costs, however little it is broken by; the second is
 what waiting costs. With the first alone, all options that are surely late would cost the same,
 and nobody would hurry any more; with the second alone, an option that is often a little late
-would pass for punctual. Both are exact expectations of the tabulated distribution, so a plan of
+would pass for punctual. Speed is priced likewise: each expected hour between the order and its
+arrival costs what the profile says for a customer who prefers economy, or express. Both are exact expectations of the tabulated distribution, so a plan of
 least cost is the plan of least expected cost (packages' costs add up, whether or not their
 delays depend on each other).
 """
@@ -112,9 +112,7 @@ class Arrivals:
             by_min = _to_min(deadline_ms) - int(self._delay_min[option])
             on_time = (one_ppm + 500 - late_by(*one, by_min)[0]) // 1_000
         arrives_ms = arrival_min(*one, late_max_ppm) * _MINUTE_MS + self._delay_ms(option)
-        return Promise(
-            edd_ms=self.edd_ms(option), arrives_ms=arrives_ms, on_time_per_mille=on_time
-        )
+        return Promise(edd_ms=self.edd_ms(option), arrives_ms=arrives_ms, on_time_per_mille=on_time)
 
     def stale(self) -> list[StaleInput]:
         """What was too old to be taken as it stands."""

@@ -38,6 +38,13 @@ NAMES: Final = (
 
 relaxable: Final = goods_class - 1
 """Fences of options that a plan could break."""
+breakable: Final = relaxable | packages_max | split_allowed
+"""And those of the plan as a whole."""
+
+
+def names_of(mask: int) -> list[str]:
+    """The fences of a mask."""
+    return [name for i, name in enumerate(NAMES) if mask >> i & 1]
 
 
 def name_of(mask: int) -> str:

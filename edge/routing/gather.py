@@ -114,9 +114,7 @@ class Gathered:
             starts.append(starts[-1] + len(units))
         self.starts = np.array(starts, np.int64)
         first = self.starts[:-1]
-        self.weight_g: Ints = np.add.reduceat(
-            self.demand * snapshot.weight_g[self.products], first
-        )
+        self.weight_g: Ints = np.add.reduceat(self.demand * snapshot.weight_g[self.products], first)
         self.classes: Ints = np.bitwise_or.reduceat(snapshot.classes[self.products], first)
 
     def _fence_options(self) -> None:

@@ -5,6 +5,7 @@ it is worked out once (`Base`) and kept.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +146,7 @@ class Known:
             first=first,
             rows={
                 int(options.node[start]): slice(int(start), int(end))
-                for start, end in zip(first[:-1], first[1:], strict=True)
+                for start, end in pairwise(first)
             },
         )
 

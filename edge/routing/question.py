@@ -59,7 +59,9 @@ def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
     groups: list[list[Want]] = []
     home: dict[str, list[Want]] = {}
     for want in wants:
-        keys = [f"s {want.sku} {want.node_id or ''}"] + ([] if want.group is None else ["g " + want.group])
+        keys = [f"s {want.sku} {want.node_id or ''}"] + (
+            [] if want.group is None else ["g " + want.group]
+        )
         if not split_allowed:
             keys = ["all"]
         found = {id(group): group for key in keys if (group := home.get(key)) is not None}

@@ -22,8 +22,6 @@ ATTEMPTS_MAX: Final = 64
 ATTEMPTS_LARGE_MAX: Final = 4
 """Tries at one question; and at one whose every try takes the solver for large orders."""
 
-_ALL: Final = fences.relaxable | fences.packages_max | fences.split_allowed
-
 
 class Relaxation:
     """What could be broken for the sake of a plan, after a first try has left lines out.
@@ -42,7 +40,7 @@ class Relaxation:
         self._known: dict[int, Attempt] = {0: first}
         self._matter = 0
         if first.breakable():
-            most = self._try(_ALL)
+            most = self._try(fences.breakable)
             assert most is not None, "the first of its tries"
             if most.planned() > first.planned():
                 bits = int(np.bitwise_or.reduce(most.gathered.masks, axis=None))
@@ -58,9 +56,9 @@ class Relaxation:
 
         Where the tries run out, all that matter: they clash, though fewer of them may as well.
         """
-        most = self._known[_ALL].planned()
+        most = self._known[fences.breakable].planned()
         for kept in _sets(self._matter):
-            found = self._try(_ALL & ~kept)
+            found = self._try(fences.breakable & ~kept)
             if found is None:
                 break
             if not found.planned() >= most:

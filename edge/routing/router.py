@@ -11,8 +11,8 @@ from dataclasses import replace
 import msgspec
 
 from edge.routing import alternatives as others
+from edge.routing import fences
 from edge.routing.attempt import attempt
-from edge.routing.fences import NAMES
 from edge.routing.gather import Asked
 from edge.routing.known import Known
 from edge.routing.question import Question, Routed
@@ -49,9 +49,10 @@ def route(
         relaxation = Relaxation(asked, found)
         if relaxation.helps:
             conflict = relaxation.conflict()
-            permitted = list(asked.profile.relax)
+            permitted: list[str] = list(asked.profile.relax)
             if offer:
-                permitted += [name for name in NAMES if name not in permitted]
+                every_name = fences.names_of(fences.breakable)
+                permitted += [name for name in every_name if name not in permitted]
             found = relaxation.broken(permitted) or found
     answer = told(found, conflict)
     if not every and answer.plan is not None:
@@ -60,4 +61,3 @@ def route(
     if alternatives:
         answer = replace(answer, alternatives=others.alternatives(found, answer))
     return answer
-

@@ -1,7 +1,7 @@
 """The answer by name: packages, why nodes are out, why lines wait."""
 
 import hashlib
-from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -65,14 +65,13 @@ def told(found: Attempt, conflict: int = 0) -> Routed:
         relaxed=_names(relaxed),
         conflict=_names(conflict) if relaxed else [],
         split_minor=split_minor,
-        stale=gathered.arrivals.stale()
-        + gathered.asked.known.rates.stale(gathered.asked.now_ms),
+        stale=gathered.arrivals.stale() + gathered.asked.known.rates.stale(gathered.asked.now_ms),
     )
     return Routed(plan, shortages)
 
 
 def _names(mask: int) -> list[FenceName]:
-    return [name for i, name in enumerate(fences.NAMES) if mask >> i & 1]  # type: ignore[misc]
+    return cast("list[FenceName]", fences.names_of(mask))
 
 
 def _packages(found: Attempt) -> tuple[list[Package], dict[int, tuple[Waiting, int]]]:
@@ -96,9 +95,7 @@ def _packages(found: Attempt) -> tuple[list[Package], dict[int, tuple[Waiting, i
     return packages, waiting
 
 
-def _package(
-    gathered: Gathered, option: int, number: int, groups: Ints, weight_g: int
-) -> Package:
+def _package(gathered: Gathered, option: int, number: int, groups: Ints, weight_g: int) -> Package:
     deadline = gathered.asked.question.fulfilment.deadline
     deadline_ms = None if deadline is None else to_ms(deadline)
     promise = gathered.arrivals.promise(
@@ -149,9 +146,11 @@ def _shortages(
         nodes = _candidates(gathered, number)
         if awaited is not None:
             node_id = gathered.snapshot.network.nodes[awaited[0].node].node_id
-            nodes = [node_id] if reason == "incoming" else [
-                node_id, *(x for x in nodes if x != node_id)
-            ][:CANDIDATES_MAX]
+            nodes = (
+                [node_id]
+                if reason == "incoming"
+                else [node_id, *(x for x in nodes if x != node_id)][:CANDIDATES_MAX]
+            )
         first = min(want.line for want in group)
         for want in group:
             own = reason
@@ -195,9 +194,7 @@ def _reason(
 def _anywhere(gathered: Gathered, sku: str) -> bool:
     """Whether some node in reach has enough of a SKU, be it without the rest of its group."""
     entry = gathered.skus.index(sku)
-    nodes = gathered.base.options.node[
-        gathered.fenced & fences.failed_before == 0
-    ]
+    nodes = gathered.base.options.node[gathered.fenced & fences.failed_before == 0]
     return bool((gathered.shares[entry, nodes] >= gathered.demand[entry]).any())
 
 
@@ -237,7 +234,7 @@ def _exclusions(gathered: Gathered) -> list[Exclusion]:
             continue
         code: ExclusionCode
         if mask is not None:
-            code = fences.name_of(mask)  # type: ignore[assignment]  # plans as a whole have two more
+            code = cast("ExclusionCode", fences.name_of(mask))
         elif not snapshot.open[i]:
             code = "closed"
         elif question.fulfilment.kind != "delivery":

@@ -206,7 +206,7 @@ def decide(baskets: Baskets) -> tuple[list[Solved], list[float]]:
 
         with patch.object(router, "solve", timed):
             began = time.perf_counter()
-            router.route(known, order.question, order.now_ms)
+            router.route(baskets.snapshot, baskets.stock, order.question, order.now_ms)
             whole.append(time.perf_counter() - began)
     return solved, whole
 

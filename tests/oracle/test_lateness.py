@@ -159,9 +159,7 @@ def test_all_options_at_once_are_the_options_one_by_one() -> None:
     ready = READY_MIN + rng.integers(0, 600, 40)
     nodes = np.zeros(40, np.int64)
     tables = rows.tails(), pickups, ALWAYS, 1_100
-    late, seconds = lateness(
-        *tables, nodes, rows_of, pickup, ready, np.full(40, READY_MIN + 3_000)
-    )
+    late, seconds = lateness(*tables, nodes, rows_of, pickup, ready, np.full(40, READY_MIN + 3_000))
     for o in range(40):
         one = late_by(*tables, 0, rows_of[o], pickup[o], ready[o], READY_MIN + 3_000)
         assert one == (late[o], seconds[o])
