@@ -7,10 +7,10 @@ The expected cost of lateness of a package, in minor units, is
 The first term is what breaking the promise costs, however little it is broken by; the second is
 what waiting costs. With the first alone, all options that are surely late would cost the same,
 and nobody would hurry any more; with the second alone, an option that is often a little late
-would pass for punctual. Speed is priced likewise: each expected hour between the order and its
-arrival costs what the profile says for a customer who prefers economy, or express. Both are exact expectations of the tabulated distribution, so a plan of
+would pass for punctual. Both are exact expectations of the tabulated distribution, so a plan of
 least cost is the plan of least expected cost (packages' costs add up, whether or not their
-delays depend on each other).
+delays depend on each other). Speed is priced likewise: each expected hour between the order and
+its arrival costs what the profile says for a customer who prefers economy, or express.
 """
 
 from typing import Final, NamedTuple

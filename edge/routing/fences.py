@@ -23,16 +23,16 @@ area = 1 << 6
 goods_class = 1 << 7
 carrier_limit = 1 << 8
 capacity = 1 << 9
-failed_before = 1 << 10
-share = 1 << 11
+share = 1 << 10
+failed_before = 1 << 11
 packages_max = 1 << 12
 split_allowed = 1 << 13
 """The last two fence in the plan as a whole; no option has them."""
 
 NAMES: Final = (
     "walk_in", "tier_promise", "required_services", "forbidden_services", "required_nodes",
-    "forbidden_nodes", "area", "goods_class", "carrier_limit", "capacity", "failed_before",
-    "share", "packages_max", "split_allowed",
+    "forbidden_nodes", "area", "goods_class", "carrier_limit", "capacity", "share",
+    "failed_before", "packages_max", "split_allowed",
 )  # fmt: skip
 """By bit, the lowest first."""
 
