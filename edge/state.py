@@ -17,6 +17,8 @@ from shared.envelope import decode_event
 from shared.errors import NoNetworkError, OverloadedError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
 from shared.parts import CellUnits, Shortage, StockLine, is_slot
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
 _CAPACITY: Final = "slot."
 """What orders wait for that lack not goods but somebody to pick them."""
@@ -26,6 +28,8 @@ class State:
     """Snapshot, shares, waiting orders, log position.
 
     Attributes:
+        sourcing: the sourcing document in force, if one was published.
+        prices: the newest prices, if any were published.
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
         unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
@@ -59,6 +63,8 @@ class State:
         self.failures = Failures(records.failures())
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
+        self.sourcing: Sourcing | None = records.sourcing()
+        self.prices: Prices | None = records.prices()
         network = records.network()
         if network is not None:
             self.enter(network)
@@ -236,6 +242,10 @@ class State:
             self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
+        if decision.sourcing is not None or decision.prices is not None:
+            self.sourcing = decision.sourcing or self.sourcing
+            self.prices = decision.prices or self.prices
+            self.due.update(dict.fromkeys(sorted(self._wants)))
         for announced in decision.capacity:
             self.slots.announce(announced)
         for failure in decision.failures:
