@@ -14,10 +14,16 @@ ADMIN: Final = "admin"
 """The device name under which an operator speaks to central."""
 
 NETWORK: Final = "network"
+SOURCING: Final = "sourcing"
+ROLLBACK: Final = "rollback"
+PRICES: Final = "prices"
 FENCE: Final = "fence"
 REPLAY: Final = "replay"
 
-REQUESTS: Final = (NETWORK, FENCE, REPLAY)
+DOCUMENTS: Final = (NETWORK, SOURCING, PRICES)
+"""Requests that are a whole document."""
+
+REQUESTS: Final = (*DOCUMENTS, ROLLBACK, FENCE, REPLAY)
 """Kinds of requests; each is answered on the topic of the same kind."""
 
 
@@ -26,6 +32,10 @@ class Message(NamedTuple):
 
     topic: str
     payload: bytes
+
+
+class Rollback(Frame, frozen=True):
+    """Put the sourcing document back in force that was so before."""
 
 
 class Fence(Frame, frozen=True):
@@ -51,9 +61,16 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Published(Answer, frozen=True):
-    """The version of the network that central has now."""
+    """The version of the network, or of the prices, that central has now."""
 
     version: int | None = None
+
+
+class InForce(Answer, frozen=True):
+    """The version of the sourcing document in force, and the one a rollback would bring back."""
+
+    version: str | None = None
+    before: str | None = None
 
 
 class Fenced(Answer, frozen=True):

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from central.desk import Misfit
-from central.feed import Item
+from central.feed import Document, Item
 from central.stream import Entry, Stream
 from central.territory import Territory
 from shared.errors import InternalError, PointsmanError
-from shared.frames import Ask, ContactFor, Hello, Refusal
+from shared.frames import Ask, ContactFor, FeedKind, Hello, Refusal
 
 Key = tuple[str, int, int]
 """Edge id, epoch, sequence."""
@@ -37,14 +37,14 @@ class Memory:
         fenced: edges that have been fenced and not been heard since.
         present: edges that were heard lately.
         territory: of the latest network.
-        body: that network as the feed carries it; None before the first one.
+        documents: that network, and what else every edge has to have, by kind.
     """
 
     streams: Mapping[str, Stream] = field(default_factory=dict)
     fenced: frozenset[str] = frozenset()
     present: frozenset[str] = frozenset()
     territory: Territory = field(default_factory=Territory)
-    body: bytes | None = None
+    documents: Mapping[FeedKind, Document] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,6 +58,7 @@ class Outcome:
         misfits: exceptions that were noted, with their entries.
         poisoned: entries without effect.
         items: what was added to feeds, in order.
+        documents: what every edge has to have from now on, by kind.
         entries: how many events entered the ledger.
     """
 
@@ -67,6 +68,7 @@ class Outcome:
     misfits: list[tuple[Entry | None, Misfit]] = field(default_factory=list)
     poisoned: list[Entry] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
+    documents: dict[FeedKind, Document] = field(default_factory=dict)
     entries: int = 0
 
 

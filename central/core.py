@@ -5,19 +5,19 @@ made durable before.
 """
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
-from central import admin, fences, ingest, streams
-from central.admin import ADMIN, NETWORK, Message
+from central import admin, console, ingest, streams
+from central.admin import ADMIN, Message
 from central.burst import Burst, Memory, Outcome, UnfitError
 from central.database import Database, transaction
 from central.escrow import Policy
-from central.feed import Item, Window
+from central.feed import Document, Item, Window
 from central.ingest import Unfit
 from central.stream import Stream, WrongEpochError
 from central.territory import Territory, territory_of
@@ -38,15 +38,16 @@ from shared.frames import (
     Asked,
     ContactFor,
     ContactsAck,
+    FeedKind,
     Hello,
     Refusal,
+    decode_bulk,
     decode_frame,
-    encode_bulk,
     encode_frame,
     feed_kind,
 )
 from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
-from shared.network import parse_network
+from shared.network import Network
 
 PRESENT_MS: Final = 30_000
 """An edge that was heard within this time is expected to do what it is asked."""
@@ -101,15 +102,15 @@ class Central:
         self._streams: dict[str, Stream] = {}
         self._fenced: frozenset[str] = frozenset()
         self._territory = Territory()
-        self._body: bytes | None = None
+        self._documents: dict[FeedKind, Document] = {}
         self._now_ms = 0
         self._reviewed_ms = 0
         self._reviewed_sku = ""
         with transaction(connection):
-            document = streams.latest_network(connection)
+            documents = console.documents_of(connection)
             for stream in streams.load_streams(connection):
                 self._keep(stream, 0)
-        self._learn(document)
+        self._learn(documents)
 
     @property
     def edges(self) -> frozenset[str]:
@@ -168,7 +169,7 @@ class Central:
 
     def _sort(self, message: Message, said: Burst, out: list[Message], elapsed_ms: int) -> None:
         device, kind = topics.parse_up(message.topic)
-        if len(message.payload) > BATCH_BYTES_MAX and kind != NETWORK:
+        if len(message.payload) > BATCH_BYTES_MAX and kind not in admin.DOCUMENTS:
             raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
         if device == ADMIN and kind in admin.REQUESTS:
             out += self._administer(kind, message.payload, elapsed_ms)
@@ -241,45 +242,14 @@ class Central:
     def _administer(self, kind: str, payload: bytes, elapsed_ms: int) -> list[Message]:
         outcome = Outcome()
         try:
-            if kind == NETWORK:
-                outcome, answer = self._publish(payload, elapsed_ms)
-            elif kind == admin.FENCE:
-                outcome, answer = self._fence(decode_frame(payload, admin.Fence), elapsed_ms)
-            else:
-                outcome, answer = self._replay(decode_frame(payload, admin.Replay), elapsed_ms)
+            outcome, answer = self._turn(
+                elapsed_ms, lambda turn, unfit: console.answer(turn, kind, payload, unfit)
+            )
         except PointsmanError as error:
             answer = admin.refusal(error)
         self._take_over(outcome, elapsed_ms)
         reply = Message(topics.down(ADMIN, kind), msgspec.json.encode(answer))
         return [reply, *self._pump(outcome.streams, elapsed_ms)]
-
-    def _publish(self, document: bytes, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
-        network = parse_network(document)
-        outcome = self._turn(elapsed_ms, lambda turn, _: ingest.publish(turn, network, document))
-        if outcome.streams:
-            self._learn(document)
-            _log.info("network_published", version=network.version, edges=len(outcome.streams))
-        return outcome, admin.Published(version=network.version)
-
-    def _fence(self, asked: admin.Fence, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
-        def fence(turn: Turn, _: Unfit) -> tuple[Outcome, int]:
-            epoch = fences.fence(turn, asked.edge_id)
-            return turn.finish(), epoch
-
-        outcome, epoch = self._turn(elapsed_ms, fence)
-        return outcome, admin.Fenced(epoch=epoch)
-
-    def _replay(self, asked: admin.Replay, elapsed_ms: int) -> tuple[Outcome, admin.Answer]:
-        outcome, entries = self._turn(
-            elapsed_ms,
-            lambda turn, unfit: ingest.replay(turn, asked.edge_id, asked.sequence, unfit),
-        )
-        remaining: dict[str, int] = {}
-        for entry in entries:
-            if entry.fault is not None:
-                remaining[entry.fault.code] = remaining.get(entry.fault.code, 0) + 1
-        done = len(entries) - sum(remaining.values())
-        return outcome, admin.Replayed(replayed=done, remaining=remaining)
 
     # What nobody says.
 
@@ -304,8 +274,9 @@ class Central:
         """
         unfit: Unfit = {}
         memory = Memory(
-            self._streams, self._fenced, self._present(elapsed_ms), self._territory, self._body
-        )
+            self._streams, self._fenced, self._present(elapsed_ms), self._territory,
+            self._documents,
+        )  # fmt: skip
         while True:
             try:
                 with transaction(self._connection) as connection:
@@ -327,13 +298,14 @@ class Central:
     def _take_over(self, outcome: Outcome, elapsed_ms: int) -> None:
         """Remember what was made durable, and tell what is news."""
         self._tell(outcome)
+        self._learn(outcome.documents)
         for stream in outcome.streams.values():
             self._keep(stream, elapsed_ms)
 
-    def _learn(self, document: bytes | None) -> None:
-        if document is not None:
-            network = parse_network(document)
-            self._territory, self._body = territory_of(network), encode_bulk(network)
+    def _learn(self, documents: Mapping[FeedKind, Document]) -> None:
+        self._documents |= documents
+        if "network" in documents:
+            self._territory = territory_of(decode_bulk(documents["network"].body, Network))
 
     def _keep(self, stream: Stream, elapsed_ms: int) -> None:
         line = self._lines.get(stream.edge_id)
@@ -377,6 +349,9 @@ class Central:
             # A gap is how go-back-N works on a lossy line; everything else is news.
             tell = _log.info if isinstance(refusal, GapError) else _log.error
             tell("log_refused", edge_id=edge_id, code=refusal.code, detail=str(refusal))
+        for kind, document in outcome.documents.items():
+            edges = len(outcome.streams)
+            _log.info(f"{kind}_published", version=document.version, edges=edges)
         for entry in outcome.poisoned:
             _log.error("event_poisoned", entry=entry.key, detail=str(entry.fault))
         for noted, misfit in outcome.misfits:

@@ -20,11 +20,12 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from central.tables import SCHEMA_VERSION, metadata, schema_version
+from central.tables import GROWN_SINCE, SCHEMA_VERSION, metadata, schema_version
 from shared.errors import ConfigError, StorageError
 
 FILE_NAME: Final = "central.db"
@@ -61,6 +62,10 @@ def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
             if found is None and not known:
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
+                found = SCHEMA_VERSION
+            elif found is not None and GROWN_SINCE <= found < SCHEMA_VERSION:
+                metadata.create_all(connection)
+                connection.execute(update(schema_version).values(version=SCHEMA_VERSION))
                 found = SCHEMA_VERSION
     except (OSError, SQLAlchemyError) as error:
         raise ConfigError(

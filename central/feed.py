@@ -18,7 +18,10 @@ from shared.events import (
 )
 from shared.frames import FeedKind, Grant, Recall, encode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
+from shared.network import Network
 from shared.parts import CellUnits
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
 WINDOW_ITEMS_MAX: Final = 32
 """Items under way to an edge beyond what it has applied."""
@@ -34,6 +37,18 @@ class Item(NamedTuple):
     number: int
     kind: FeedKind
     body: bytes
+
+
+class Document(NamedTuple):
+    """What every edge has to have: which version, and the body of its feed item."""
+
+    version: int | str
+    body: bytes
+
+
+def document_of(value: Network | Sourcing | Prices) -> Document:
+    """What is published, as the feed carries it."""
+    return Document(value.version, encode_bulk(value))
 
 
 def destinations(

@@ -11,7 +11,7 @@ from central import holdings, hub, ledger, streams, views
 from central.accounts import Cell, Posting, fills_pool, postings
 from central.burst import Burst, Key, Outcome, UnfitError
 from central.desk import Desk, Misfit, parked
-from central.feed import destinations
+from central.feed import destinations, document_of
 from central.fences import rejoin, retell
 from central.greeting import refusal
 from central.relief import Need, needs_of
@@ -31,7 +31,7 @@ from shared.events import (
     RoutePlanned,
     ShareReturned,
 )
-from shared.frames import Hello, encode_bulk
+from shared.frames import Hello
 from shared.network import Network, parse_network
 
 Unfit = dict[Key, InternalError]
@@ -100,11 +100,7 @@ def publish(turn: Turn, network: Network, document: bytes) -> Outcome:
             )
     streams.save_network(turn.connection, network.version, document)
     turn.territory = territory_of(network)
-    body = encode_bulk(network)
-    for edge_id in sorted({*turn.memory.streams, *turn.territory.edges}):
-        if turn.find(edge_id) is None:
-            turn.outcome.streams[edge_id] = Stream(edge_id)
-        turn.feed(edge_id, "network", body)
+    turn.publish("network", document_of(network))
     turn.share_out_all()
     return turn.finish()
 

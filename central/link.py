@@ -20,15 +20,20 @@ from central.admin import (
     ADMIN,
     FENCE,
     NETWORK,
+    PRICES,
     REPLAY,
     REQUESTS,
+    ROLLBACK,
+    SOURCING,
     Answer,
     Fence,
     Fenced,
+    InForce,
     Message,
     Published,
     Replay,
     Replayed,
+    Rollback,
     raise_refusal,
 )
 from central.config import Config
@@ -186,6 +191,33 @@ async def publish_network(config: Config, document: bytes, *, timeout_s: float =
     answer = await _request(config, NETWORK, document, Published, timeout_s)
     assert answer.version is not None, answer
     return answer.version
+
+
+async def publish_prices(config: Config, document: bytes, *, timeout_s: float = 30.0) -> int:
+    """The same for a prices document, see `shared.prices`."""
+    answer = await _request(config, PRICES, document, Published, timeout_s)
+    assert answer.version is not None, answer
+    return answer.version
+
+
+async def publish_sourcing(config: Config, document: bytes, *, timeout_s: float = 30.0) -> InForce:
+    """Let the running central put a sourcing document in force, see `shared.sourcing`.
+
+    Raises:
+        PointsmanError: central refuses the document; code, place and expectation are central's.
+        LinkError: no broker, or no answer.
+    """
+    return await _request(config, SOURCING, document, InForce, timeout_s)
+
+
+async def roll_back_sourcing(config: Config, *, timeout_s: float = 30.0) -> InForce:
+    """Let the running central put the sourcing document back in force that was so before.
+
+    Raises:
+        PointsmanError: there is none.
+        LinkError: no broker, or no answer.
+    """
+    return await _request(config, ROLLBACK, _asked(Rollback), InForce, timeout_s)
 
 
 async def fence_edge(config: Config, edge_id: str, *, timeout_s: float = 30.0) -> int:

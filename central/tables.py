@@ -22,7 +22,10 @@ from sqlalchemy import (
 
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+
+GROWN_SINCE: Final = 2
+"""Later versions have only added tables: a file of this version or later is brought up to date."""
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
@@ -196,6 +199,32 @@ networks = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
+# Every sourcing document that was ever published.
+sourcings = Table(
+    "sourcings",
+    metadata,
+    Column("version", _Id, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
+# The last one tells which sourcing document is in force, and to which a rollback goes.
+activations = Table(
+    "activations",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("version", _Id, ForeignKey("sourcings.version"), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("before", BigInteger),  # number of the activation that a rollback brings back
+)
+
+# The newest only.
+prices = Table(
+    "prices",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 contacts = Table(
     "contacts",
     metadata,
@@ -227,12 +256,14 @@ exceptions = Table(
     Column("noted_ms", BigInteger, nullable=False),
 )
 
-for _verb in ("UPDATE", "DELETE"):
-    event.listen(
-        metadata,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER IF NOT EXISTS ledger_refuses_{_verb.lower()} BEFORE {_verb} ON ledger "
-            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        ).execute_if(dialect="sqlite"),
-    )
+for _table in (ledger, sourcings, activations):
+    for _verb in ("UPDATE", "DELETE"):
+        event.listen(
+            metadata,
+            "after_create",
+            DDL(  # type: ignore[no-untyped-call]
+                f"CREATE TRIGGER IF NOT EXISTS {_table.name}_refuses_{_verb.lower()} "
+                f"BEFORE {_verb} ON {_table.name} "
+                f"BEGIN SELECT RAISE(ABORT, 'the table {_table.name} is append-only'); END"
+            ).execute_if(dialect="sqlite"),
+        )

@@ -11,7 +11,7 @@ from central.database import Database
 from central.demand import Demand
 from central.desk import Misfit, Waiting
 from central.escrow import Handout, Policy, Situation
-from central.feed import Item, cell_bodies
+from central.feed import Document, Item, cell_bodies
 from central.relief import Need, needs_of
 from central.stream import Entry, Stream
 from central.territory import Territory
@@ -56,9 +56,9 @@ class Turn:
         return stream
 
     def introduce(self, edge_id: str) -> None:
-        """Feed an edge what it cannot know: the network, and what its nodes can pick."""
-        if self.memory.body is not None:
-            self.feed(edge_id, "network", self.memory.body)
+        """Feed an edge what it cannot know: the documents, and what its nodes can pick."""
+        for kind, document in {**self.memory.documents, **self.outcome.documents}.items():
+            self.feed(edge_id, kind, document.body)
         for raw in streams.load_capacities(self.connection, self.now_ms):
             self.feed(edge_id, "event", raw)
 
@@ -68,6 +68,15 @@ class Turn:
         self.outcome.items.append(Item(edge_id, stream.feed_next, kind, body))
         stream.feed_next += 1
         return stream.feed_next - 1
+
+    def publish(self, kind: FeedKind, document: Document) -> None:
+        """Feed a document to every edge; those that join later are introduced with it."""
+        self.outcome.documents[kind] = document
+        for edge_id in sorted({*self.memory.streams, *self.territory.edges}):
+            if self.find(edge_id) is None:
+                self.stream(edge_id)
+            else:
+                self.feed(edge_id, kind, document.body)
 
     def drop_feed(self, stream: Stream) -> None:
         """Forget what the edge has not applied of its feed; the numbering goes on."""

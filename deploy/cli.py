@@ -4,17 +4,17 @@ Each command imports what it runs only when it runs, so that `--help` answers at
 edge needs nothing of central's.
 """
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy import publishing
 from deploy.plain import plain
+from deploy.terminal import ConfigOption, fail, run, taught
 from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
 from shared.settings import Broker
@@ -22,46 +22,20 @@ from shared.settings import Broker
 app = typer.Typer(help="Decide at the edge which node ships what.", no_args_is_help=True)
 edge = typer.Typer(help="The daemon beside tills and warehouses.", no_args_is_help=True)
 central = typer.Typer(help="The one truth about every order.", no_args_is_help=True)
-network = typer.Typer(help="The network snapshot that the edges decide by.", no_args_is_help=True)
 schema = typer.Typer(help="JSON Schemas and the AsyncAPI document.", no_args_is_help=True)
 pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
-central.add_typer(network, name="network")
+central.add_typer(publishing.network, name="network")
+central.add_typer(publishing.sourcing, name="sourcing")
+central.add_typer(publishing.prices, name="prices")
 app.add_typer(schema, name="schema")
 app.add_typer(pos, name="pos")
-
-P = TypeVar("P")
-R = TypeVar("R")
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="TOML file.")]
 
 HostOption = Annotated[str, typer.Option(help="Where the site's broker is.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65_535, help="Its TCP port.")]
 UserOption = Annotated[str | None, typer.Option(help="Its user, where it asks for one.")]
 PasswordOption = Annotated[Path | None, typer.Option(help="File with the user's password.")]
-
-
-def fail(error: PointsmanError) -> NoReturn:
-    """Tell the lesson and exit with 1."""
-    console = Console(stderr=True)
-    console.print(f"[bold red]{error.code}[/] at", plain(f"{error.place}: {error.detail}"))
-    if error.expected:
-        console.print(plain(f"expected: {error.expected}"))
-    raise typer.Exit(1)
-
-
-def taught(call: Callable[[P], R], value: P) -> R:
-    """Call; an error of ours ends the command with its lesson."""
-    try:
-        return call(value)
-    except PointsmanError as error:
-        fail(error)
-
-
-def run(job: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine, likewise."""
-    return taught(asyncio.run, job)
 
 
 @edge.command("run")
@@ -111,25 +85,6 @@ def central_run(config: ConfigOption) -> None:
     settings = taught(load_config, config)
     configure()
     run(serve(settings))
-
-
-@network.command("publish")
-def network_publish(
-    document: Annotated[Path, typer.Argument(help="Network document, JSON.")],
-    config: ConfigOption,
-) -> None:
-    """Hand a network document to the running central, which feeds it to every edge."""
-    from central.config import load_config
-    from central.link import publish_network
-
-    settings = taught(load_config, config)
-    try:
-        body = document.read_bytes()
-    except OSError as error:
-        typer.echo(f"{document}: {error}", err=True)
-        raise typer.Exit(1) from None
-    version = run(publish_network(settings, body))
-    typer.echo(f"network version {version} is on its way to the edges")
 
 
 @central.command("fence")

@@ -8,8 +8,11 @@ from shared.events import Data
 from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
 from shared.parts import Shortage
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
-FeedItem = Network | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
+Document = Network | Sourcing | Prices
+FeedItem = Document | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
 """A list is a part of what a restored edge has lost: its own past."""
 
 

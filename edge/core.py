@@ -139,6 +139,10 @@ class Core:
             if decision.network is not None:
                 log.info("network_applied", version=decision.network.version)
                 outcome.network = True
+            if decision.sourcing is not None:
+                log.info("sourcing_applied", version=decision.sourcing.version)
+            if decision.prices is not None:
+                log.info("prices_applied", version=decision.prices.version)
             if decision.granted:
                 log.info("grant_applied", feed=decision.feed, cells=len(decision.given))
             if decision.epochs is not None:

@@ -58,6 +58,8 @@ from shared.events import (
 )
 from shared.frames import Grant, Recall, Rejoin
 from shared.network import Network
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import edge_source
 
 _ANSWERED: Final = {
@@ -313,6 +315,10 @@ class Engine:
         match item:
             case Network():
                 decision.network = item
+            case Sourcing():
+                decision.sourcing = item
+            case Prices():
+                decision.prices = item
             case Recall(cells=cells):
                 shares.give_back(state, decision, number, cells, now_ms)
             case Rejoin():

@@ -70,3 +70,9 @@ def m002_epochs_and_retention(db: Database) -> None:
             where state in ('issued', 'accepted', 'completed', 'packed');
         """
     )
+
+
+@migrations()
+def m003_documents(db: Database) -> None:
+    """What planners publish besides the network: the newest of each kind."""
+    db.executescript("create table documents (kind text primary key, body blob not null);")

@@ -18,6 +18,8 @@ from shared.errors import PointsmanError
 from shared.events import CapacityAnnounced, Payment, PickRequested
 from shared.network import Network
 from shared.parts import CellUnits, Contact, Moment, PlannedLine, Shortage
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.tasks import TaskState
 
 
@@ -130,6 +132,14 @@ class Records(Protocol):
         """The newest network snapshot."""
         ...
 
+    def sourcing(self) -> Sourcing | None:
+        """The sourcing document in force."""
+        ...
+
+    def prices(self) -> Prices | None:
+        """The newest prices."""
+        ...
+
     def cells(self) -> Iterable[tuple[str, str, int]]:
         """Every share: node, SKU, units."""
         ...
@@ -220,6 +230,8 @@ class Decision:
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
+    sourcing: Sourcing | None = None
+    prices: Prices | None = None
     epochs: list[tuple[int, int]] | None = None
     """Set when a new epoch begins: every share is gone before `given` is added."""
     restored: bool = False

@@ -10,14 +10,18 @@ from edge.capacity import Slots
 from edge.failures import Failures
 from edge.journal import Journal
 from edge.network import Snapshot
+from edge.prices import Rates
 from edge.records import Arrival, Decision, Order, Records
 from edge.routing.known import Known
+from edge.sourcing import Rules
 from edge.stock import Stock
 from shared.clock import to_datetime
 from shared.envelope import decode_event
 from shared.errors import NoNetworkError, OverloadedError, UnknownNodeError, UnknownSkuError
 from shared.network import Network, Node
 from shared.parts import CellUnits, Shortage, StockLine, is_slot
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
 _CAPACITY: Final = "slot."
 """What orders wait for that lack not goods but somebody to pick them."""
@@ -27,6 +31,8 @@ class State:
     """Snapshot, shares, waiting orders, log position.
 
     Attributes:
+        sourcing: the sourcing document in force, if one was published.
+        prices: the newest prices, if any were published.
         feed: number of the newest feed item that was applied.
         due: orders that are to be tried again, oldest first.
         unfit: why this store must not sell, if so: it is behind the ledger, or a copy.
@@ -61,6 +67,8 @@ class State:
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
         self._known: Known | None = None
+        self.sourcing: Sourcing | None = records.sourcing()
+        self.prices: Prices | None = records.prices()
         network = records.network()
         if network is not None:
             self.enter(network)
@@ -69,7 +77,7 @@ class State:
         """Decide by this network from now on; waiting orders get another try."""
         self._snapshot = Snapshot(network)
         self._stock = Stock(self._snapshot, self.records.cells(), self.edge_id)
-        self._known = None
+        self._know()
         self.due.update(dict.fromkeys(sorted(self._wants)))
 
     @property
@@ -92,11 +100,22 @@ class State:
         assert self._stock is not None, "the snapshot is asked for first"
         return self._stock
 
+    def _know(self) -> None:
+        """Lay out what a decision is made by; not while an order waits for it."""
+        if self._snapshot is not None and self._stock is not None:
+            self._known = Known(
+                self._snapshot,
+                self._stock,
+                self.slots,
+                self.failures,
+                rules=None if self.sourcing is None else Rules(self.sourcing),
+                rates=Rates(self._snapshot, self.prices),
+            )
+
     @property
     def known(self) -> Known:
         """All that a decision is made by."""
-        if self._known is None:
-            self._known = Known(self.snapshot, self.stock, self.slots, self.failures)
+        assert self._known is not None, "the snapshot is asked for first"
         return self._known
 
     def require_sku(self, sku: str, place: str) -> None:
@@ -246,6 +265,11 @@ class State:
             self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
+        if decision.sourcing is not None or decision.prices is not None:
+            self.sourcing = decision.sourcing or self.sourcing
+            self.prices = decision.prices or self.prices
+            self._know()
+            self.due.update(dict.fromkeys(sorted(self._wants)))
         for announced in decision.capacity:
             self.slots.announce(announced)
         for failure in decision.failures:

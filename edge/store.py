@@ -22,6 +22,8 @@ from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
 from shared.network import Network
 from shared.parts import Contact, PlannedLine
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 
 FILE_NAME: Final = "edge.db"
 QUARANTINE_ROWS_MAX: Final = 10_000
@@ -95,6 +97,12 @@ class Store(Database):
                 [(decision.network.version, encode_bulk(decision.network))],
             )
             self._many("delete from networks where version < ?", [(decision.network.version,)])
+        for kind, document in (("sourcing", decision.sourcing), ("prices", decision.prices)):
+            if document is not None:
+                self._many(
+                    "insert or replace into documents values (?, ?)",
+                    [(kind, encode_bulk(document))],
+                )
         self._many(
             "insert into cells values (?, ?, ?) "
             "on conflict do update set share = share + excluded.share",
@@ -177,6 +185,16 @@ class Store(Database):
         """The newest network snapshot."""
         row = self._row("select body from networks order by version desc limit 1")
         return decode_bulk(row[0], Network) if row else None
+
+    def sourcing(self) -> Sourcing | None:
+        """The sourcing document in force."""
+        row = self._row("select body from documents where kind = 'sourcing'")
+        return decode_bulk(row[0], Sourcing) if row else None
+
+    def prices(self) -> Prices | None:
+        """The newest prices."""
+        row = self._row("select body from documents where kind = 'prices'")
+        return decode_bulk(row[0], Prices) if row else None
 
     def cells(self) -> Iterator[tuple[str, str, int]]:
         """Every share: node, SKU, units."""

@@ -37,6 +37,8 @@ from shared.frames import (
 )
 from shared.limits import BATCH_EVENTS_MAX
 from shared.network import Network
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import (
     ACK,
     ASK,
@@ -350,6 +352,10 @@ def read_item(kind: FeedKind, payload: bytes) -> FeedItem:
     match kind:
         case "network":
             return decode_bulk(payload, Network)
+        case "sourcing":
+            return decode_bulk(payload, Sourcing)
+        case "prices":
+            return decode_bulk(payload, Prices)
         case "grant":
             return decode_bulk(payload, Grant)
         case "recall":

@@ -38,6 +38,8 @@ from shared.frames import (
 )
 from shared.network import Network
 from shared.parts import CellUnits
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import down, edge_source, up
 from tests.shop import NOON_MS, device_event, network
 
@@ -49,6 +51,10 @@ def item_bytes(item: Any) -> tuple[Any, bytes]:
     match item:
         case Network():
             return "network", encode_bulk(item)
+        case Sourcing():
+            return "sourcing", encode_bulk(item)
+        case Prices():
+            return "prices", encode_bulk(item)
         case Grant():
             return "grant", encode_bulk(item)
         case Recall():

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from central.admin import PRICES, ROLLBACK, SOURCING, Rollback
 from deploy.sim.central_process import CentralProcess
 from deploy.sim.edge_process import EdgeProcess
+from deploy.sim.scenario import START_MS
 from deploy.sim.vfs import VFS_NAME
 from edge.generation import Generation
 from edge.intake import Message
 from edge.store import FILE_NAME, Store
+from shared.clock import to_datetime
 from shared.envelope import decode_event
 from shared.events import Payment
 from shared.network import Node
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import up
 
 if TYPE_CHECKING:
@@ -250,9 +255,26 @@ class Accidents:
         status = "closed" if nodes[at].status == "open" else "open"
         nodes[at] = msgspec.structs.replace(nodes[at], status=status)
         self._publish(nodes)
+        self._publish_rules()
 
     def _publish(self, nodes: list[Node]) -> None:
         network = self._simulation.network
         self._simulation.publish_network(
             msgspec.structs.replace(network, version=network.version + 1, nodes=nodes)
         )
+
+    def _publish_rules(self) -> None:
+        """Something new, something newer, or back; lost if central is down."""
+        simulation, number = self._simulation, self.count["networks"]
+        kind = self._random.choice((SOURCING, ROLLBACK, PRICES))
+        self._note(f"a planner asks for {kind} {number}")
+        profile = simulation.network.profile
+        if kind == SOURCING:
+            simulation.ask(
+                kind,
+                Sourcing(version=f"s{number}", profiles=[profile], otherwise=profile.version),
+            )
+        elif kind == PRICES:
+            simulation.ask(kind, Prices(version=number, made_at=to_datetime(START_MS)))
+        else:
+            simulation.ask(kind, Rollback())

@@ -7,6 +7,7 @@ A checker that cannot fail proves nothing. Each mutant breaks one thing that a p
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
@@ -295,6 +296,21 @@ def _count_shortens_nothing() -> AbstractContextManager[Any]:
     return patch.object(counts, "_shorten", silent)
 
 
+def _rules_forgotten_at_a_start() -> AbstractContextManager[Any]:
+    return patch.object(Store, "sourcing", lambda self: None)
+
+
+def _newcomers_not_told() -> AbstractContextManager[Any]:
+    introduce = Turn.introduce
+
+    def terse(self: Turn, edge_id: str) -> None:
+        told, self.memory = self.memory, replace(self.memory, documents={})
+        introduce(self, edge_id)
+        self.memory = told
+
+    return patch.object(Turn, "introduce", terse)
+
+
 @contextlib.contextmanager
 def _both(*patches: AbstractContextManager[Any]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
@@ -329,6 +345,8 @@ MUTANTS: Final = (
     Mutant("feed number not kept", _feed_number_not_kept),
     Mutant("feed event torn", _central_forgets_waiting_feed),
     Mutant("more granted than there is", _debt_is_granted),
+    Mutant("rules forgotten", _rules_forgotten_at_a_start, 900, 4, _CALM - {"networks", "crashes"}),
+    Mutant("newcomers not told", _newcomers_not_told, 900, 4, _CALM - {"networks", "restores"}),
     Mutant("count tells nobody", _count_shortens_nothing, 1_500, 1, _CALM - {"losses"}),
 )
 

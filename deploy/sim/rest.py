@@ -54,6 +54,7 @@ def check_rest(simulation: "Simulation") -> None:
     _check_tasks(simulation)
     _check_orders(simulation)
     _check_waiting(simulation)
+    _check_documents(simulation)
 
 
 def _check_ledger(simulation: "Simulation") -> None:
@@ -169,3 +170,24 @@ def _check_waiting(simulation: "Simulation") -> None:
                     "waiting", f"{edge_id}'s order {order.order_id} waits for {found[1]}; "
                     f"the pools of {found[0]} have what it needs",
                 )  # fmt: skip
+
+
+def _check_documents(simulation: "Simulation") -> None:
+    """Every edge decides by what central says is in force."""
+    connection: Any = simulation.central.connection
+    with connection.begin():
+        wanted = (
+            connection.exec_driver_sql(
+                "select version from activations order by number desc limit 1"
+            ).scalar(),
+            connection.exec_driver_sql("select version from prices").scalar(),
+        )
+    for edge_id, edge in simulation.edges.items():
+        assert edge.core is not None
+        state = edge.core.engine.state
+        found = (
+            None if state.sourcing is None else state.sourcing.version,
+            None if state.prices is None else state.prices.version,
+        )
+        if found != wanted:
+            raise ViolationError("documents", f"{edge_id} has {found}, in force is {wanted}")

@@ -23,7 +23,8 @@ Messages: delayed for seconds, lost, doubled, out of order; edges cut off; broke
 (central's: forgets, a site's: lan). Machines: processes killed (crashes), power cut (cuts),
 central killed or cut off its power (central), disks restored from a backup or copied to a second
 machine, clocks ten years ahead, disks full, edges fenced while they live. Shops: goods that are
-not where they should be (losses), one payment told to two edges (roaming), networks republished.
+not where they should be (losses), one payment told to two edges (roaming), networks, rules and
+prices published (networks).
 """
 
 

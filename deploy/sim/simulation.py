@@ -189,15 +189,18 @@ class Simulation:
     def publish_network(self, network: Network) -> None:
         """Hand a network to central; lost if it is down."""
         self.network = network
-        self.central.take([Message(up(ADMIN, NETWORK), msgspec.json.encode(network))])
+        self.ask(NETWORK, network)
+
+    def ask(self, kind: str, request: Struct) -> None:
+        """Ask something of central; lost if it is down."""
+        self.central.take([Message(up(ADMIN, kind), msgspec.json.encode(request))])
 
     def fence(self, edge_id: str) -> None:
         """Fence an edge; lost if central is down."""
         self.agenda.note(f"an operator fences {edge_id}")
         self._fenced_ms[edge_id] = self.agenda.now_ms
         self.accidents.kill_clones(edge_id)
-        frame = Fence(edge_id=edge_id)
-        self.central.take([Message(up(ADMIN, FENCE), msgspec.json.encode(frame))])
+        self.ask(FENCE, Fence(edge_id=edge_id))
 
     def _operate(self) -> None:
         self.agenda.after(OPERATOR_MS, "an operator looks", self._operate)

@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from edge.store import Store
 from shared.errors import NotJsonError
+from shared.prices import Prices
+from shared.sourcing import Sourcing
 from shared.topics import down
+from tests import planner
 from tests.brokers import Broker, mosquitto_path, running
 from tests.central_scene import ScriptedEdge, received
 from tests.shop import network
@@ -117,6 +120,49 @@ def test_the_daemons_say_that_they_are_ready_feed_the_network_and_stop_in_good_o
     verified = run.invoke(app, ["central", "verify", "-c", centre])
     assert verified.exit_code == 0, verified.output
     assert "every chain is whole" in verified.output
+
+
+def test_a_planner_publishes_rules_and_prices_to_a_running_edge_and_takes_them_back(
+    embedded: Broker, wan: Broker, tmp_path: Path
+) -> None:
+    edge, centre = edge_file(tmp_path, embedded, wan), central_file(tmp_path, wan)
+
+    def asked(*arguments: str, status: int = 0) -> str:
+        done = run.invoke(app, ["central", *arguments, "-c", centre], env={"COLUMNS": "200"})
+        assert done.exit_code == status, done.output
+        return done.output
+
+    def publish(item: Sourcing | Prices, status: int = 0) -> str:
+        kind = "sourcing" if isinstance(item, Sourcing) else "prices"
+        return asked(
+            kind, "publish", written(tmp_path, "x.json", planner.written(item).decode()),
+            status=status,
+        )  # fmt: skip
+
+    one, other = Daemon("central", "run", "-c", centre), Daemon("edge", "run", "-c", edge)
+    try:
+        one.until("ready")
+        other.until("ready")
+        assert "nothing back" in publish(planner.sourcing("s1"))
+        document = written(tmp_path, "network.json", msgspec.json.encode(network()).decode())
+        asked("network", "publish", document)
+        assert other.until("sourcing_applied")["version"] == "s1"  # it has joined later
+        assert "s2 is in force; a rollback brings s1 back" in publish(planner.sourcing("s2"))
+        assert other.until("sourcing_applied")["version"] == "s2"
+        assert "immutable at $.version" in publish(planner.sourcing("s1", rules=[]), status=1)
+        assert "s1 is in force" in asked("sourcing", "rollback")
+        assert other.until("sourcing_applied")["version"] == "s1"
+        assert "nothing_before" in asked("sourcing", "rollback", status=1)
+        listed = asked("sourcing", "list")
+        assert re.findall(r"\bs\d\b", listed) == ["s1", "s2", "s1"]
+        assert re.search(r"s1\b.*\bin force\b", listed)
+        assert "2 versions" in listed
+        assert "prices version 3" in publish(planner.prices(3))
+        assert other.until("prices_applied")["version"] == 3
+        assert "greater than 3" in publish(planner.prices(2), status=1)
+    finally:
+        assert other.stop() == 0
+        assert one.stop() == 0
 
 
 async def test_an_operator_lists_poison_reads_it_again_and_fences_an_edge(
@@ -237,6 +283,8 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
     "command",
     [["edge", "run"], ["edge", "quarantine"], ["central", "run"], ["central", "verify"],
      ["central", "network", "publish", "x.json"], ["central", "fence", "e1"],
+     ["central", "sourcing", "publish", "x.json"], ["central", "sourcing", "rollback"],
+     ["central", "sourcing", "list"], ["central", "prices", "publish", "x.json"],
      ["central", "poison"], ["central", "replay"]],
 )  # fmt: skip
 def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:

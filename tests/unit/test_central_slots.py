@@ -70,6 +70,14 @@ def test_a_slot_is_shared_out_and_every_other_edge_is_told_of_it(stage, edges):
     assert [kind for _, kind, _ in feed_of("e1", out)] == ["grant"]
 
 
+def test_an_edge_that_a_later_network_names_is_told_of_slots_announced_before(stage, edges):
+    announce(stage, edges[0], 10)
+    stage.publish(document(2, (*EDGES, "e4")))
+    new = ScriptedEdge("e4")
+    out = stage.tell(new.hello())
+    assert [kind for _, kind, _ in feed_of("e4", out)][:2] == ["network", "event"]
+
+
 def test_a_store_s_slot_is_its_edge_s_alone(stage, edges):
     out = announce(stage, edges[0], 5, "s-e1")
     assert granted("e1", out) == {STORE: 5}

@@ -9,9 +9,13 @@ import pytest
 
 from shared.envelope import decode_data, decode_event
 from shared.events import BY_TYPE, DOWN, UP
+from shared.prices import parse_prices
 from shared.schemas import asyncapi, documents, example
+from shared.sourcing import parse_sourcing
 
-FOLDER = Path(__file__).parents[2] / "shared" / "schemas"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "shared" / "schemas"
+SAMPLES = ROOT / "deploy" / "config"
 
 
 def test_the_committed_documents_are_the_generated_ones() -> None:
@@ -38,6 +42,17 @@ def test_every_example_is_valid_by_schema_and_by_our_decoder(name: str) -> None:
 def test_every_schema_bounds_every_string_list_and_number(name: str) -> None:
     schema = json.loads((FOLDER / f"{name}.schema.json").read_text(encoding="utf-8"))
     assert list(unbounded(schema, "$")) == []
+
+
+@pytest.mark.parametrize("name, parse", [("sourcing", parse_sourcing), ("prices", parse_prices)])
+def test_the_sample_documents_are_valid_by_schema_and_by_our_decoder(name: str, parse: Any) -> None:
+    schema = json.loads((FOLDER / f"{name}.schema.json").read_text(encoding="utf-8"))
+    document = (SAMPLES / f"{name}.json").read_bytes()
+    validator = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    validator.validate(json.loads(document))
+    assert parse(document).version
 
 
 def unbounded(schema: Any, place: str) -> Any:
