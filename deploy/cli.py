@@ -208,11 +208,12 @@ def plan(
     network_path: Annotated[Path, typer.Option("--network", help="Network document, JSON.")],
     orders: Annotated[Path, typer.Option(help="One order a line, JSON; .gz may be packed.")],
     out: Annotated[Path | None, typer.Option(help="Write a line for every order.")] = None,
-    profile: Annotated[Path | None, typer.Option(help="Profile to try, JSON.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="Profile, or sourcing document.")] = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="A B", help="Two profiles instead.")
     ] = None,
     stock: Annotated[Path | None, typer.Option(help="Stock, JSON; without, all have all.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Prices document, JSON.")] = None,
     consume: Annotated[bool, typer.Option("--consume", help="Plans take their units.")] = False,
     at: Annotated[str | None, typer.Option(help="Time of orders that have none, RFC 3339.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the totals.")] = None,
@@ -223,7 +224,7 @@ def plan(
     try:
         execute(
             network=network_path, orders=orders, out=out, profile=profile, compare=compare,
-            stock=stock, consume=consume, at=at, totals=json_path,
+            stock=stock, prices=prices, consume=consume, at=at, totals=json_path,
         )  # fmt: skip
     except PointsmanError as error:
         fail(error)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.documents import Charge, Row, parse, unique
+from shared.documents import Charge, Cost, Row, parse, unique
 from shared.limits import BIDS_MAX, LANES_MAX, NODES_MAX
 from shared.parts import Moment, Name
 
@@ -21,7 +21,7 @@ class Bid(Row, frozen=True):
 
     node_id: Name
     sku: Name
-    price_minor: Charge
+    price_minor: Cost
 
 
 class Backlog(Row, frozen=True):

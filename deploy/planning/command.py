@@ -22,6 +22,7 @@ def execute(
     profile: Path | None,
     compare: tuple[Path, Path] | None,
     stock: Path | None,
+    prices: Path | None,
     consume: bool,
     at: str | None,
     totals: Path | None,
@@ -36,7 +37,7 @@ def execute(
             "--profile and --compare", place="command", expected="one of the two"
         )
     warm()
-    task = Task(network, orders, out, stock, consume, _moment(at))
+    task = Task(network, orders, out, stock, prices, consume, _moment(at))
     result, read = _result(task, profile, compare)
     show(result, read, Console())
     if totals is not None:

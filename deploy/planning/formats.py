@@ -14,7 +14,17 @@ from shared.limits import (
     QUANTITY_MAX,
     SLOTS_MAX,
 )
-from shared.parts import CellUnits, Moment, Name, Part, Plan, Reference, Shortages, Slot
+from shared.parts import (
+    Alternative,
+    CellUnits,
+    Moment,
+    Name,
+    Part,
+    Plan,
+    Reference,
+    Shortages,
+    Slot,
+)
 
 ORDERS_MAX = 10**9
 CELLS_MAX = 5_000_000
@@ -53,6 +63,9 @@ class PlannedOrder(Part, frozen=True):
     at: Moment
     plan: Plan | None = None
     parked: Annotated[Shortages, Meta(description="Lines that no node can promise now.")] = []
+    alternatives: Annotated[
+        list[Alternative], Meta(max_length=4, description="Where the order asks for them.")
+    ] = []
 
 
 class Outcome(Part, frozen=True):

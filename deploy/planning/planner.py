@@ -11,9 +11,11 @@ from deploy.planning.orders import Asked
 from edge.capacity import Slots
 from edge.network import Snapshot
 from edge.orders import cells_of
+from edge.prices import Rates
 from edge.routing.known import Known
 from edge.routing.question import Question, Want
 from edge.routing.router import route
+from edge.sourcing import Rules
 from edge.stock import Stock
 from shared.clock import to_ms
 from shared.errors import (
@@ -23,12 +25,20 @@ from shared.errors import (
     UnknownSkuError,
     split_error,
 )
+from shared.events import RouteRequested
 from shared.limits import QUANTITY_MAX
 from shared.network import Network, parse_network
 from shared.parts import CellUnits, Plan, is_slot, slot_sku
-from shared.sourcing import Profile
+from shared.prices import Prices
+from shared.sourcing import Profile, Sourcing
 
 T = TypeVar("T")
+
+
+class _Looks(msgspec.Struct):
+    """What tells a sourcing document from a profile."""
+
+    profiles: msgspec.Raw = msgspec.Raw()
 
 
 class Planner:
@@ -38,21 +48,38 @@ class Planner:
         network: the snapshot.
         shelves: what may be promised; without it every node has a million of everything.
         consume: whether a plan takes its units and slots from the orders after it.
+        judged_by: a profile, or a sourcing document; without it the network's own profile.
+        prices: bid prices, backlogs, saturation; none without.
+
+    Attributes:
+        name: version of what it judges by.
     """
 
-    def __init__(self, network: Network, shelves: Shelves | None, consume: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        shelves: Shelves | None,
+        consume: bool,
+        judged_by: Profile | Sourcing | None = None,
+        prices: Prices | None = None,
+    ) -> None:
         """Lay the stock out.
 
         Raises:
             UnknownNodeError, UnknownSkuError: a cell that the network does not know.
         """
+        if isinstance(judged_by, Profile):
+            network = msgspec.structs.replace(network, profile=judged_by)
+        self.name = network.profile.version if judged_by is None else judged_by.version
         self.snapshot = Snapshot(network)
         self._consume = consume
+        rules = Rules(judged_by) if isinstance(judged_by, Sourcing) else None
+        rates = Rates(self.snapshot, prices)
         if shelves is None:
             self._stock = Stock(self.snapshot, ())
             self._stock.share[:] = QUANTITY_MAX
             self._slots = Slots()
-            self._known = Known(self.snapshot, self._stock)
+            self._known = Known(self.snapshot, self._stock, rules=rules, rates=rates)
             return
         for number, cell in enumerate(shelves.cells):
             self._know(cell.node_id, f"stock: $.cells[{number}].node_id")
@@ -70,7 +97,7 @@ class Planner:
             for slot in node.slots
         ]
         self._slots = Slots(announced, cells)
-        self._known = Known(self.snapshot, self._stock, self._slots)
+        self._known = Known(self.snapshot, self._stock, self._slots, rules=rules, rates=rates)
 
     def plan(self, asked: Asked) -> PlannedOrder:
         """Decide one order.
@@ -93,12 +120,19 @@ class Planner:
             destination=order.destination,
             channel=order.channel,
         )
-        answer = route(self._known, question, to_ms(asked.at))
+        wanted = isinstance(order, RouteRequested) and order.alternatives
+        answer = route(self._known, question, to_ms(asked.at), alternatives=wanted)
         if self._consume and answer.plan is not None:
             cells = list(_taken(answer.plan))
             self._stock.move(cells, -1)
             self._slots.move(cells, -1)
-        return PlannedOrder(id=asked.id, at=asked.at, plan=answer.plan, parked=answer.shortages)
+        return PlannedOrder(
+            id=asked.id,
+            at=asked.at,
+            plan=answer.plan,
+            parked=answer.shortages,
+            alternatives=answer.alternatives,
+        )
 
     def _know(self, node_id: str, place: str) -> None:
         if node_id not in self.snapshot.node_ix:
@@ -143,9 +177,17 @@ def read_network(path: Path) -> Network:
         raise
 
 
-def read_profile(path: Path) -> Profile:
-    """A sourcing profile: the object that a network document has as `profile`."""
-    return _document(path, Profile, "a sourcing profile, as a network document has it")
+def read_profile(path: Path) -> Profile | Sourcing:
+    """A sourcing document, or a profile alone as a network document has it."""
+    looks = _document(path, _Looks, "a profile or a sourcing document")
+    if not bytes(looks.profiles):
+        return _document(path, Profile, "a profile (profile.schema.json)")
+    return _document(path, Sourcing, "a sourcing document (sourcing.schema.json)")
+
+
+def read_prices(path: Path) -> Prices:
+    """A prices document."""
+    return _document(path, Prices, "a prices document (prices.schema.json)")
 
 
 def read_shelves(path: Path) -> Shelves:

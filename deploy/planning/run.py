@@ -15,12 +15,17 @@ from typing import IO
 
 import msgspec
 
-from deploy.planning.formats import Comparison, Shelves, Summary
+from deploy.planning.formats import Comparison, Summary
 from deploy.planning.orders import Orders
-from deploy.planning.planner import Planner, read_network, read_profile, read_shelves
+from deploy.planning.planner import (
+    Planner,
+    read_network,
+    read_prices,
+    read_profile,
+    read_shelves,
+)
 from deploy.planning.tally import Tally, compared, ships_otherwise
 from shared.errors import InvalidDataError
-from shared.network import Network
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,6 +38,7 @@ class Task:
         network: network document.
         orders: lines of orders, also packed (.gz).
         out: where the lines go; None: nowhere.
+        prices: prices document; None: no bid prices, no backlog, no saturation.
         stock: stock document; None: every node has plenty.
         consume: whether plans take what they use from the orders after them.
         at: when orders are decided that do not say it.
@@ -42,6 +48,7 @@ class Task:
     orders: Path
     out: Path | None
     stock: Path | None
+    prices: Path | None
     consume: bool
     at: datetime | None
 
@@ -52,9 +59,8 @@ def plan(task: Task, profile: Path | None) -> tuple[Summary, Orders]:
     Raises:
         PointsmanError: an input is wrong; its place is a file, a line and a path in it.
     """
-    network, shelves = _read(task)
-    network = _with(network, profile)
-    planner, tally = Planner(network, shelves, task.consume), Tally(network)
+    planner = _planners(task, profile)[0]
+    tally = Tally(planner)
     orders = Orders(str(task.orders), task.at)
     with _lines(task.orders) as lines, _whole(task.out) as out:
         for asked in orders.read(lines):
@@ -70,10 +76,8 @@ def compare(task: Task, profile_a: Path, profile_b: Path) -> tuple[Comparison, O
     Raises:
         PointsmanError: as `plan`.
     """
-    network, shelves = _read(task)
-    networks = [_with(network, path) for path in (profile_a, profile_b)]
-    planner_a, planner_b = (Planner(one, shelves, task.consume) for one in networks)
-    tally_a, tally_b = (Tally(one) for one in networks)
+    planner_a, planner_b = _planners(task, profile_a, profile_b)
+    tally_a, tally_b = Tally(planner_a), Tally(planner_b)
     orders, changed = Orders(str(task.orders), task.at), 0
     with _lines(task.orders) as lines, _whole(task.out) as out:
         for asked in orders.read(lines):
@@ -83,14 +87,13 @@ def compare(task: Task, profile_a: Path, profile_b: Path) -> tuple[Comparison, O
     return Comparison(a=tally_a.summary(), b=tally_b.summary(), changed=changed), orders
 
 
-def _read(task: Task) -> tuple[Network, Shelves | None]:
-    return read_network(task.network), None if task.stock is None else read_shelves(task.stock)
-
-
-def _with(network: Network, profile: Path | None) -> Network:
-    if profile is None:
-        return network
-    return msgspec.structs.replace(network, profile=read_profile(profile))
+def _planners(task: Task, *profiles: Path | None) -> list[Planner]:
+    """A planner for each profile, with a stock of its own."""
+    network = read_network(task.network)
+    shelves = None if task.stock is None else read_shelves(task.stock)
+    prices = None if task.prices is None else read_prices(task.prices)
+    judges = [None if path is None else read_profile(path) for path in profiles]
+    return [Planner(network, shelves, task.consume, judge, prices) for judge in judges]
 
 
 def _write(out: IO[bytes] | None, line: msgspec.Struct) -> None:

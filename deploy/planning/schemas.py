@@ -18,8 +18,9 @@ from deploy.planning.formats import (
     Shelves,
     Summary,
 )
+from shared.prices import Prices
 from shared.schemas import DRAFT
-from shared.sourcing import Profile
+from shared.sourcing import Profile, Sourcing
 
 FOLDER: Final = Path(__file__).parent / "schemas"
 
@@ -27,6 +28,8 @@ _KINDS: Final[dict[str, type[Struct]]] = {
     "order": AskedOrder,
     "stock": Shelves,
     "profile": Profile,
+    "sourcing": Sourcing,
+    "prices": Prices,
     "plan": PlannedOrder,
     "summary": Summary,
     "difference": ComparedOrder,

@@ -4,24 +4,19 @@ import msgspec
 
 from deploy.planning.formats import ComparedOrder, NodeLoad, Outcome, PlannedOrder, Summary
 from deploy.planning.orders import Asked
-from edge.network import COUNTER
-from shared.network import Network
+from deploy.planning.planner import Planner
 from shared.parts import Package
 
 _HOUR_S = 3600
 
 
 class Tally:
-    """Counts the plans of one profile."""
+    """Counts the plans of one planner."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, planner: Planner) -> None:
         """See the class."""
-        self.network = network
-        self._steps = {tariff.tariff_id: tariff.steps for tariff in network.tariffs}
-        self._tariff = {
-            (lane.node_id, lane.service_id, lane.region): lane.tariff_id for lane in network.lanes
-        }
-        self._handling = {node.node_id: node.handling_minor for node in network.nodes}
+        network = planner.snapshot.network
+        self._profile = planner.name
         self._weight_g = {product.sku: product.weight_g for product in network.products}
         self._counts: dict[str, int] = dict.fromkeys(
             ("orders", "planned", "parked_orders", "parked_lines", "packages", "split", "late",
@@ -39,7 +34,7 @@ class Tally:
         counts["parked_lines"] += len(planned.parked)
         if plan is None:
             return Outcome(parked=len(planned.parked))
-        freight = sum(self._freight(asked, package) for package in plan.packages)
+        freight = sum(x.terms.handling_minor + x.terms.tariff_minor for x in plan.packages)
         last = max(plan.packages, key=lambda package: package.arrives_at)
         counts["planned"] += 1
         counts["packages"] += len(plan.packages)
@@ -74,7 +69,7 @@ class Tally:
             if packages
         ]
         return msgspec.structs.replace(
-            Summary(profile=self.network.profile.version, orders=0, nodes=nodes),
+            Summary(profile=self._profile, orders=0, nodes=nodes),
             gap_max=round(self._gap_max, 6),
             promise_h=round(self._promise_s / _HOUR_S / planned, 3) if planned else 0.0,
             **self._counts,
@@ -82,17 +77,6 @@ class Tally:
 
     def _grams(self, package: Package) -> int:
         return sum(line.quantity * self._weight_g[line.sku] for line in package.lines)
-
-    def _freight(self, asked: Asked, package: Package) -> int:
-        """Handling and the carrier's price: what a profile's weights do not change."""
-        handling = self._handling[package.node_id]
-        if package.service_id == COUNTER:
-            return handling
-        assert asked.order.destination is not None
-        region = asked.order.destination.region
-        steps = self._steps[self._tariff[package.node_id, package.service_id, region]]
-        grams = self._grams(package)
-        return handling + next(step.price_minor for step in steps if step.weight_g_max >= grams)
 
 
 def compared(asked: Asked, a: Outcome, b: Outcome) -> ComparedOrder:

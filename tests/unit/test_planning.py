@@ -62,6 +62,7 @@ class Folder:
             orders=self.write("orders.jsonl", *orders),
             out=self.out,
             stock=None if stock is None else self.write("stock.json", stock),
+            prices=None,
             consume=consume,
             at=None,
         )
@@ -149,7 +150,9 @@ def test_a_payment_an_event_and_an_accepted_order_are_orders_too(folder: Folder)
     orders_path = folder.task(*events, paid).orders
     network_path = folder.path / "network.json"
     network_path.write_text(text)
-    summary, orders = plan(Task(network_path, orders_path, folder.out, None, False, None), None)
+    summary, orders = plan(
+        Task(network_path, orders_path, folder.out, None, None, False, None), None
+    )
     # The payment and the order that was accepted for it are one.
     assert (summary.orders, orders.twice) == (3, 1)
     assert folder.plans()[0].id == example(OrderAccepted).subject
@@ -165,7 +168,7 @@ def test_packed_orders_are_read_as_well(folder: Folder) -> None:
     task = folder.task(order())
     packed = folder.path / "orders.jsonl.gz"
     packed.write_bytes(gzip.compress(task.orders.read_bytes()))
-    summary, _ = plan(Task(task.network, packed, None, None, False, None), None)
+    summary, _ = plan(Task(task.network, packed, None, None, None, False, None), None)
     assert summary.orders == 1
 
 
@@ -188,7 +191,9 @@ def test_a_profile_that_punishes_lateness_promises_sooner_and_costs_more(folder:
     }
     wanted = {"kind": "delivery", "deadline": "2026-01-05T18:00:00Z"}
     task = folder.task(order("late", fulfilment=wanted), order("free"))
-    task = Task(folder.write("network.json", network), task.orders, task.out, None, False, None)
+    task = Task(
+        folder.write("network.json", network), task.orders, task.out, None, None, False, None
+    )
     result, _ = compare(task, folder.write("a.json", cheap), folder.write("b.json", prompt))
     late, free = (
         msgspec.json.decode(line, type=ComparedOrder)
@@ -287,7 +292,9 @@ def test_what_goes_in_and_comes_out_is_valid_by_schema(folder: Folder) -> None:
     shelves = json.loads((CONFIG / "shelves.json").read_text("utf-8"))
     check("stock", shelves)
     check("profile", json.loads((CONFIG / "profile.json").read_text("utf-8")))
-    task = Task(**SAMPLES, out=folder.out, stock=CONFIG / "shelves.json", consume=True, at=NINE)
+    task = Task(
+        **SAMPLES, out=folder.out, stock=CONFIG / "shelves.json", prices=None, consume=True, at=NINE
+    )
     summary, _ = plan(task, None)
     check("summary", json.loads(msgspec.json.encode(summary)))
     for written in folder.out.read_text("utf-8").splitlines():
@@ -296,3 +303,42 @@ def test_what_goes_in_and_comes_out_is_valid_by_schema(folder: Folder) -> None:
     check("comparison", json.loads(msgspec.json.encode(result)))
     for written in folder.out.read_text("utf-8").splitlines():
         check("difference", json.loads(written))
+
+
+def test_a_bid_price_keeps_the_last_units_for_who_will_pay_more(folder: Folder) -> None:
+    bids = [{"node_id": "store-1", "sku": "apple", "price_minor": 5_000}]
+    prices = {"version": 1, "made_at": "2026-01-05T08:00:00Z", "bids": bids}
+    task = folder.task(order())
+    priced = Task(
+        task.network, task.orders, task.out, None, folder.write("prices.json", prices), False, None
+    )
+    plan(task, None)
+    assert [x.plan and x.plan.packages[0].node_id for x in folder.plans()] == ["store-1"]
+    plan(priced, None)
+    assert [x.plan and x.plan.packages[0].node_id for x in folder.plans()] == ["dc-1"]
+
+
+def test_a_sourcing_document_chooses_a_profile_for_each_order(folder: Folder) -> None:
+    document = {
+        "version": "s-1",
+        "profiles": [
+            {"version": "plain"},
+            {"version": "no-stores", "limits": {"forbidden_nodes": ["store-1"]}},
+        ],
+        "otherwise": "plain",
+        "rules": [{"profile": "no-stores", "when": {"tiers": ["vip"]}}],
+    }
+    task = folder.task(order("a"), order("b", customer={"tier": "vip"}))
+    summary, _ = plan(task, folder.write("sourcing.json", document))
+    plans = [planned.plan for planned in folder.plans()]
+    assert [x and (x.profile, x.packages[0].node_id) for x in plans] == [
+        ("plain", "store-1"), ("no-stores", "dc-1"),
+    ]  # fmt: skip
+    assert summary.profile == "s-1"
+
+
+def test_alternatives_come_with_the_plan_where_the_order_asks_for_them(folder: Folder) -> None:
+    plan(folder.task(order("a", alternatives=True), order("b")), None)
+    asked, plain = folder.plans()
+    assert asked.alternatives[0].best_at[0] == "cost"
+    assert plain.alternatives == []
