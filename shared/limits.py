@@ -58,7 +58,8 @@ NAMES_MAX: Final = 512
 
 PROFILES_MAX: Final = 64
 RULES_MAX: Final = 256
-BIDS_MAX: Final = 1_000_000
+BIDS_MAX: Final = 50_000
+"""An edge lays them out between two payments: a tenth of a second for so many."""
 LIMITS_MAX: Final = 64
 """Nodes or services that an order names."""
 
