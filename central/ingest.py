@@ -32,6 +32,7 @@ from shared.events import (
     ShareReturned,
 )
 from shared.frames import Hello, encode_bulk
+from shared.lots import changes, scope_of
 from shared.network import Network, parse_network
 
 Unfit = dict[Key, InternalError]
@@ -102,9 +103,12 @@ def publish(turn: Turn, network: Network, document: bytes) -> Outcome:
     turn.territory = territory_of(network)
     body = encode_bulk(network)
     for edge_id in sorted({*turn.memory.streams, *turn.territory.edges}):
-        if turn.find(edge_id) is None:
+        new = turn.find(edge_id) is None
+        if new:
             turn.outcome.streams[edge_id] = Stream(edge_id)
         turn.feed(edge_id, "network", body)
+        if new:
+            turn.feed_announced(edge_id)
     turn.share_out_all()
     return turn.finish()
 
@@ -342,6 +346,9 @@ def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) 
         assert entry.event is not None
         ends_ms = max(to_ms(slot.ends_at) for slot in data.slots)
         streams.save_capacity(turn.connection, entry.event.id, ends_ms, entry.raw)
+    if entry.event is not None and (scope := scope_of(entry.event.id, data)) is not None:
+        known = holdings.load_lots(turn.connection, scope)
+        holdings.save_lots(turn.connection, changes(scope, data, known, turn.now_ms))
     if isinstance(data, PickRequested) and data.node_id not in territory.home:
         turn.note(Misfit("unknown_node", f"no network has node {data.node_id}"), entry)
     if isinstance(data, OrderAccepted):

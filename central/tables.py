@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
@@ -189,6 +189,20 @@ capacities = Table(
     Column("raw", LargeBinary, nullable=False),
 )
 
+# Stock on its way or in inspection, for edges that join later.
+lots = Table(
+    "lots",
+    metadata,
+    Column("node_id", _Id, primary_key=True),
+    Column("lot_id", String, primary_key=True),
+    Column("sku", _Id, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+    Column("expected_ms", BigInteger, nullable=False),
+    Column("release_per_mille", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Index("lots_by_sku", "node_id", "sku"),
+)
+
 networks = Table(
     "networks",
     metadata,
@@ -226,6 +240,9 @@ exceptions = Table(
     Column("detail", String, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
 )
+
+ADDED: Final[dict[int, tuple[Table, ...]]] = {3: (lots,)}
+"""What a version has that the one before lacks, where that is all: an upgrade makes it."""
 
 for _verb in ("UPDATE", "DELETE"):
     event.listen(

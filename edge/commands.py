@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Data
-from shared.frames import Grant, Recall, Rejoin
+from shared.frames import Grant, Lots, Recall, Rejoin
 from shared.network import Network
 from shared.parts import Shortage
 
-FeedItem = Network | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
+FeedItem = Network | Grant | Recall | Lots | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
 """A list is a part of what a restored edge has lost: its own past."""
 
 

@@ -70,3 +70,20 @@ def m002_epochs_and_retention(db: Database) -> None:
             where state in ('issued', 'accepted', 'completed', 'packed');
         """
     )
+
+
+@migrations()
+def m004_incoming(db: Database) -> None:
+    """What is expected is known by its lot, so that it can be changed and taken off."""
+    db.executescript(
+        """
+        create table incoming (
+            node_id text, lot_id text, sku text, units integer not null check (units > 0),
+            expected_ms integer not null, release_per_mille integer not null,
+            reason text not null,
+            primary key (node_id, lot_id, sku)
+        ) without rowid;
+        -- The old rows know neither node nor units: these goods have to be announced again.
+        drop table arrivals;
+        """
+    )

@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 import central.core
+import central.feed
 import central.fences
 import central.greeting
 import central.ingest
 import central.stream
 from central.accounts import Book, postings
 from central.escrow import DemandPolicy
+from central.relief import Relief
 from central.stream import Stream
 from central.turn import Turn
 from deploy.sim.edge_process import EdgeProcess
@@ -31,7 +33,7 @@ from edge.records import Decision
 from edge.store import Store
 from edge.sync import Sync
 from shared.errors import GapError, StorageError
-from shared.events import PickShort, ShareReturned
+from shared.events import Data, PickShort, ShareReturned, StockReceived
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
@@ -303,6 +305,24 @@ def _both(*patches: AbstractContextManager[Any]) -> Iterator[None]:
         yield
 
 
+def _receipts_stay_at_home() -> AbstractContextManager[Any]:
+    # Other edges go on waiting for goods that have come.
+    found = central.feed.destinations
+
+    def forgetful(edge_id: str, data: Data, *rest: Any) -> tuple[str, ...]:
+        return () if isinstance(data, StockReceived) else found(edge_id, data, *rest)
+
+    return patch.object(central.ingest, "destinations", forgetful)
+
+
+def _lots_not_told_again() -> AbstractContextManager[Any]:
+    return patch.object(Turn, "feed_announced", lambda *_: None)
+
+
+def _walk_in_fence_ignored() -> AbstractContextManager[Any]:
+    return patch.object(Relief, "_fence", lambda *_: 0)
+
+
 _CALM: Final = frozenset(FAULTS)
 
 MUTANTS: Final = (
@@ -329,6 +349,9 @@ MUTANTS: Final = (
     Mutant("feed number not kept", _feed_number_not_kept),
     Mutant("feed event torn", _central_forgets_waiting_feed),
     Mutant("more granted than there is", _debt_is_granted),
+    Mutant("receipts of lots stay at home", _receipts_stay_at_home),
+    Mutant("a restored edge is told of no lots", _lots_not_told_again),
+    Mutant("a store gives its last units away", _walk_in_fence_ignored),
     Mutant("count tells nobody", _count_shortens_nothing, 1_500, 1, _CALM - {"losses"}),
 )
 
