@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from central.tables import GROWN_SINCE, SCHEMA_VERSION, metadata, schema_version
+from central.tables import ADDED, SCHEMA_VERSION, metadata, schema_version
 from shared.errors import ConfigError, StorageError
 
 FILE_NAME: Final = "central.db"
@@ -37,7 +37,7 @@ Database: TypeAlias = Connection
 
 
 def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
-    """The one connection to central's SQLite file, made on first use.
+    """The one connection to central's SQLite file, made or upgraded on first use.
 
     Everything runs over this connection: SQLite before 3.51.3 can corrupt its log when two
     connections of a file write or checkpoint at once.
@@ -63,10 +63,10 @@ def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
                 found = SCHEMA_VERSION
-            elif found is not None and GROWN_SINCE <= found < SCHEMA_VERSION:
-                metadata.create_all(connection)
-                connection.execute(update(schema_version).values(version=SCHEMA_VERSION))
-                found = SCHEMA_VERSION
+            while found is not None and found + 1 in ADDED:
+                found += 1
+                metadata.create_all(connection, ADDED[found])
+                connection.execute(update(schema_version).values(version=found))
     except (OSError, SQLAlchemyError) as error:
         raise ConfigError(
             f"the database cannot be opened: {error}",

@@ -132,6 +132,7 @@ class DemandPolicy:
             book,
             situation.present,
             situation.kept_nodes() if situation.fenced else frozenset(),
+            situation.territory,
             self._target(book, situation),
             handout.grants,
             handout.recalls,

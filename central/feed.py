@@ -14,10 +14,13 @@ from shared.events import (
     PickRequested,
     PickShort,
     PickWithdrawn,
+    StockExpected,
     StockMoved,
+    StockReceived,
 )
-from shared.frames import FeedKind, Grant, Recall, encode_bulk
-from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
+from shared.frames import FeedKind, Grant, Lots, Recall, encode_bulk
+from shared.limits import GRANT_CELLS_MAX, LOTS_MAX, QUANTITY_MAX
+from shared.lots import Lot, scope_of
 from shared.network import Network
 from shared.parts import CellUnits
 from shared.prices import Prices
@@ -72,7 +75,9 @@ def destinations(
         case OrderCancelled(asked=asked):
             homes = {territory.home.get(task.node_id) for task in asked} - {None, edge_id}
             return tuple(sorted(home for home in homes if home is not None))
-        case StockMoved() | CapacityAnnounced():
+        case CapacityAnnounced() | StockExpected() | StockMoved():
+            return tuple(sorted(other for other in edges if other != edge_id))
+        case StockReceived() if scope_of("", data) is not None:
             return tuple(sorted(other for other in edges if other != edge_id))
         case _:
             return ()
@@ -91,6 +96,12 @@ def cell_bodies(
         for start in range(0, len(cells), GRANT_CELLS_MAX):
             part = cells[start : start + GRANT_CELLS_MAX]
             yield edge_id, part, encode_bulk(frame(cells=part))
+
+
+def lot_bodies(lots: list[Lot]) -> Iterable[bytes]:
+    """Lots as frames of a feed."""
+    for start in range(0, len(lots), LOTS_MAX):
+        yield encode_bulk(Lots(lots=lots[start : start + LOTS_MAX]))
 
 
 def _parts(units: int) -> Iterable[int]:

@@ -76,11 +76,11 @@ def rejoin(turn: Turn, stream: Stream, hello: Hello) -> None:
     frame = Rejoin(epoch=stream.share_epoch, restored=restored)
     stream.rejoin = turn.feed(stream.edge_id, "rejoin", encode_frame(frame))
     if restored:
-        turn.introduce(stream.edge_id)
+        turn.feed_documents(stream.edge_id)
 
 
 def retell(turn: Turn, stream: Stream, past_orders: int) -> None:
-    """Tell an edge that has lost its store its orders and tasks, as events.
+    """Tell an edge that has lost its store what was announced, and its orders and tasks, as events.
 
     To be called once its new epoch has begun in the ledger: whatever it still had to say of the
     old one is there too by then.
@@ -91,6 +91,7 @@ def retell(turn: Turn, stream: Stream, past_orders: int) -> None:
         past_orders: how many of its newest orders are told though they are settled: so many
             payments it can recognise when they are repeated.
     """
+    turn.feed_announced(stream.edge_id)
     nodes = {node for node, home in turn.territory.home.items() if home == stream.edge_id}
     batch: list[bytes] = []
     for raw in ledger.past_of(turn.connection, stream.edge_id, nodes, past_orders):

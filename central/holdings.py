@@ -1,19 +1,26 @@
-"""Stock in SQL: accounts, shares with their demand, and what was recalled."""
+"""Stock in SQL: accounts, shares with their demand, what was recalled, what is on its way."""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, delete, func, literal_column, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_
 
 from central.accounts import Balance, Book, Cell
-from central.database import accumulate, insert_all, rows_in, where_in
+from central.database import accumulate, insert_all, rows_in, upsert, where_in
 from central.demand import Count
-from central.tables import accounts, recalls, shares
+from central.tables import accounts, lots, recalls, shares
+from shared.lots import Lot, Scope
 from shared.parts import CellUnits
 
 _ACCOUNTS: Final = where_in(accounts, tuple_(accounts.c.node_id, accounts.c.sku))
 _SHARES: Final = where_in(shares, tuple_(shares.c.node_id, shares.c.sku))
+
+_LOTS: Final = where_in(lots, tuple_(lots.c.node_id, lots.c.lot_id))
+_LOTS_OF_SKU: Final = where_in(lots, tuple_(lots.c.node_id, lots.c.sku))
+_DROP_LOT: Final = delete(lots).where(
+    *(key == bindparam(f"of_{key.name}") for key in lots.primary_key)
+)
 
 
 def load_cells(connection: Connection, book: Book, cells: set[Cell]) -> None:
@@ -117,6 +124,34 @@ def take_recall(connection: Connection, edge_id: str, number: int) -> list[tuple
 def drop_recalls(connection: Connection, edge_id: str) -> None:
     """Forget all that an edge was asked to return."""
     connection.execute(delete(recalls).where(recalls.c.edge_id == edge_id))
+
+
+def load_lots(connection: Connection, scope: Scope) -> list[Lot]:
+    """The lots that an event may change."""
+    of_lot = set() if scope.lot_id is None else {(scope.node_id, scope.lot_id)}
+    of_sku = {(scope.node_id, sku) for sku in scope.skus}
+    rows = [*rows_in(connection, _LOTS, of_lot), *rows_in(connection, _LOTS_OF_SKU, of_sku)]
+    return [Lot(*row) for row in rows]
+
+
+def load_open_lots(connection: Connection, after_ms: int) -> list[Lot]:
+    """All lots that were or are expected after a moment, the earliest first."""
+    query = select(lots).where(lots.c.expected_ms > after_ms)
+    found = connection.execute(query.order_by(lots.c.expected_ms, *lots.primary_key))
+    return [Lot(*row) for row in found]
+
+
+def save_lots(connection: Connection, changed: Iterable[Lot]) -> None:
+    """Write lots as they are now; those without units are forgotten."""
+    changed = list(changed)
+    upsert(connection, lots, [asdict(lot) for lot in changed if lot.units])
+    gone = [
+        {"of_node_id": lot.node_id, "of_lot_id": lot.lot_id, "of_sku": lot.sku}
+        for lot in changed
+        if not lot.units
+    ]
+    if gone:
+        connection.execute(_DROP_LOT, gone)
 
 
 def broken_cells(connection: Connection) -> list[Cell]:

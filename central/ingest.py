@@ -32,6 +32,7 @@ from shared.events import (
     ShareReturned,
 )
 from shared.frames import Hello
+from shared.lots import changes, scope_of
 from shared.network import Network, parse_network
 
 Unfit = dict[Key, InternalError]
@@ -338,6 +339,9 @@ def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) 
         assert entry.event is not None
         ends_ms = max(to_ms(slot.ends_at) for slot in data.slots)
         streams.save_capacity(turn.connection, entry.event.id, ends_ms, entry.raw)
+    if entry.event is not None and (scope := scope_of(entry.event.id, data)) is not None:
+        known = holdings.load_lots(turn.connection, scope)
+        holdings.save_lots(turn.connection, changes(scope, data, known, turn.now_ms))
     if isinstance(data, PickRequested) and data.node_id not in territory.home:
         turn.note(Misfit("unknown_node", f"no network has node {data.node_id}"), entry)
     if isinstance(data, OrderAccepted):

@@ -10,6 +10,9 @@ need is served, the oldest first, from the first of these that will do:
 Nothing is remembered of one round for the next: what an edge was granted is in its share, what
 it was asked for is on its way, and both count again. So a lost word, an edge that is away, or
 units that went to another order need no mending.
+
+A store's fence holds for orders of other edges: its last units of a SKU, so many as its network
+says, stay with its home edge, for customers who walk in.
 """
 
 from collections.abc import Iterable
@@ -19,6 +22,7 @@ from central import recalls
 from central.accounts import Book, Cell
 from central.desk import Waiting
 from central.recalls import Recalls, Target
+from central.territory import Territory
 
 Grants = dict[str, dict[Cell, int]]
 """Edge id to cell to units that it may promise from now on, in addition."""
@@ -73,6 +77,7 @@ class Relief:
         book: accounts of all cells of all needs.
         present: edges that were heard lately: they do what they are asked.
         kept: nodes whose pools nobody may have.
+        territory: whose the nodes are, and what they keep for customers who walk in.
         target: what an edge should hold of a cell.
         grants, recalls: filled.
     """
@@ -80,12 +85,13 @@ class Relief:
     book: Book
     present: frozenset[str]
     kept: frozenset[str]
+    territory: Territory
     target: Target
     grants: Grants
     recalls: Recalls
     _wanted: dict[tuple[str, Cell], int] = field(default_factory=dict)
     _awaited: dict[Cell, int] = field(default_factory=dict)
-    _reach: dict[Cell, int] = field(default_factory=dict)
+    _reach: dict[Cell, dict[int, int]] = field(default_factory=dict)
 
     def serve(self, need: Need, *, recall: bool = True) -> None:
         """Find units for a need; `recall` also those of other edges."""
@@ -110,54 +116,93 @@ class Relief:
     def _own(self, edge_id: str, cell: Cell, units: int) -> bool:
         return self._free(edge_id, cell) >= units
 
-    def _in_pool(self, cell: Cell) -> int:
-        balance = self.book.balances.get(cell)
-        return 0 if balance is None or cell[0] in self.kept else max(0, balance.pool)
+    def _fence(self, edge_id: str, cell: Cell) -> int:
+        """Units of a cell that must stay with its home edge, whatever this edge wants."""
+        at_home = self.territory.home.get(cell[0]) == edge_id
+        return 0 if at_home else self.territory.walk_in.get(cell[0], 0)
+
+    def _owed_home(self, edge_id: str, cell: Cell) -> int:
+        """What the home edge lacks of the fence: the next units of the pool are its own."""
+        fence = self._fence(edge_id, cell)
+        return max(0, fence - self._free(self.territory.home[cell[0]], cell)) if fence else 0
+
+    def _starved(self, edge_id: str, cell: Cell) -> bool:
+        """Whether whatever comes into the pool next is for the home edge's fence."""
+        owed = self._owed_home(edge_id, cell)
+        return owed > 0 and owed > self._balance(cell) + self._coming(cell)
+
+    def _in_pool(self, edge_id: str, cell: Cell) -> int:
+        """Units of a pool that an edge may have."""
+        if cell[0] in self.kept:
+            return 0
+        return max(0, self._balance(cell) - self._owed_home(edge_id, cell))
 
     def _pool(self, edge_id: str, cell: Cell, units: int) -> bool:
-        return self._free(edge_id, cell) + self._in_pool(cell) >= units
+        return self._free(edge_id, cell) + self._in_pool(edge_id, cell) >= units
 
-    def _on_its_way(self, cell: Cell) -> int:
-        """Units that were recalled, will come, and neither a debt nor an older need wants."""
+    def _on_its_way(self, edge_id: str, cell: Cell) -> int:
+        """Units that were recalled, will come, and nothing that goes before wants.
+
+        That is a debt, what the home edge lacks of the fence, and older needs.
+        """
+        first = max(0, self._owed_home(edge_id, cell) - self._balance(cell))
+        return max(0, self._coming(cell) - first)
+
+    def _balance(self, cell: Cell) -> int:
+        """Units of the pool; below zero: a debt."""
         balance = self.book.balances.get(cell)
-        debt = max(0, -balance.pool) if balance is not None else 0
+        return 0 if balance is None else balance.pool
+
+    def _coming(self, cell: Cell) -> int:
+        """Units that were recalled, will come, and no older need wants."""
         coming = recalls.coming(self.book, self.present, cell)
-        return max(0, coming - debt - self._awaited.get(cell, 0))
+        return coming - self._awaited.get(cell, 0)
 
     def _others(self, edge_id: str, cell: Cell, units: int) -> bool:
-        if cell[0] in self.kept:
+        if cell[0] in self.kept or self._starved(edge_id, cell):
             return self._own(edge_id, cell, units)
-        found = self._in_reach(cell)
+        found = self._in_reach(edge_id, cell)
         if edge_id not in self.present:
             found += self._free(edge_id, cell)
         return found >= units
 
-    def _in_reach(self, cell: Cell) -> int:
-        """Units that any edge that is heard could have, its own with them."""
-        if cell not in self._reach:
-            shares = self.book.shares.get(cell, {})
-            held = sum(self._free(x, cell) for x in shares if x in self.present)
-            self._reach[cell] = self._in_pool(cell) + self._on_its_way(cell) + held
-        return self._reach[cell]
+    def _in_reach(self, edge_id: str, cell: Cell) -> int:
+        """Units that an edge could have of those that are heard, its own with them."""
+        known = self._reach.setdefault(cell, {})
+        fence = self._fence(edge_id, cell)  # All edges are alike but for this.
+        if fence not in known:
+            held = sum(self._loose(x, cell, fence) for x in self._holders(cell))
+            known[fence] = self._in_pool(edge_id, cell) + self._on_its_way(edge_id, cell) + held
+        return known[fence]
 
     def _spare(self, edge_id: str, cell: Cell) -> dict[str, int]:
+        """What other edges that are heard could return: edge id to units."""
+        fence = self._fence(edge_id, cell)
         return {
             other: units
-            for other in self.book.shares.get(cell, {})
-            if other != edge_id and other in self.present and (units := self._free(other, cell))
+            for other in self._holders(cell)
+            if other != edge_id and (units := self._loose(other, cell, fence))
         }
+
+    def _holders(self, cell: Cell) -> Iterable[str]:
+        return (x for x in self.book.shares.get(cell, {}) if x in self.present)
+
+    def _loose(self, edge_id: str, cell: Cell, fence: int) -> int:
+        """Units of an edge's share beyond the fence, which is its own if it is at home there."""
+        at_home = self.territory.home.get(cell[0]) == edge_id
+        return max(0, self._free(edge_id, cell) - (fence if at_home else 0))
 
     def _take(self, edge_id: str, cells: dict[Cell, int]) -> None:
         for cell, units in cells.items():
             free = self._free(edge_id, cell)
             lacking = max(0, units - free)
-            granted = min(lacking, self._in_pool(cell))
+            granted = min(lacking, self._in_pool(edge_id, cell))
             if granted:
                 grant(self.book, self.grants, edge_id, cell, granted)
             lacking -= granted
             key = (edge_id, cell)
             self._wanted[key] = self._wanted.get(key, 0) + units - lacking
-            coming = min(lacking, self._on_its_way(cell))
+            coming = min(lacking, self._on_its_way(edge_id, cell))
             self._awaited[cell] = self._awaited.get(cell, 0) + lacking
             spare = self._spare(edge_id, cell)
             recalls.take(self.book, cell, lacking - coming, spare, self.target, self.recalls)

@@ -24,9 +24,6 @@ from shared.limits import ID_CHARS_MAX
 
 SCHEMA_VERSION: Final = 3
 
-GROWN_SINCE: Final = 2
-"""Later versions have only added tables: a file of this version or later is brought up to date."""
-
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
 _Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up
@@ -192,6 +189,20 @@ capacities = Table(
     Column("raw", LargeBinary, nullable=False),
 )
 
+# Stock on its way or in inspection, for edges that join later.
+lots = Table(
+    "lots",
+    metadata,
+    Column("node_id", _Id, primary_key=True),
+    Column("lot_id", String, primary_key=True),
+    Column("sku", _Id, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+    Column("expected_ms", BigInteger, nullable=False),
+    Column("release_per_mille", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Index("lots_by_sku", "node_id", "sku"),
+)
+
 networks = Table(
     "networks",
     metadata,
@@ -255,6 +266,9 @@ exceptions = Table(
     Column("detail", String, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
 )
+
+ADDED: Final[dict[int, tuple[Table, ...]]] = {3: (sourcings, activations, prices, lots)}
+"""What a version has that the one before lacks, where that is all: an upgrade makes it."""
 
 for _table in (ledger, sourcings, activations):
     for _verb in ("UPDATE", "DELETE"):

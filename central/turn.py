@@ -11,11 +11,12 @@ from central.database import Database
 from central.demand import Demand
 from central.desk import Misfit, Waiting
 from central.escrow import Handout, Policy, Situation
-from central.feed import Document, Item, cell_bodies
+from central.feed import Document, Item, cell_bodies, lot_bodies
 from central.relief import Need, needs_of
 from central.stream import Entry, Stream
 from central.territory import Territory
 from shared.frames import FeedKind, Grant, Recall
+from shared.lots import OVERDUE_MS
 
 SEEN_MS: Final = 60_000
 """An edge's last word is written down this often if it says nothing else."""
@@ -52,15 +53,22 @@ class Turn:
         stream = self.find(edge_id)
         if stream is None:
             stream = self.outcome.streams[edge_id] = Stream(edge_id)
-            self.introduce(edge_id)
+            self.feed_documents(edge_id)
+            self.feed_announced(edge_id)
         return stream
 
-    def introduce(self, edge_id: str) -> None:
-        """Feed an edge what it cannot know: the documents, and what its nodes can pick."""
+    def feed_documents(self, edge_id: str) -> None:
+        """Feed an edge what planners have published."""
         for kind, document in {**self.memory.documents, **self.outcome.documents}.items():
             self.feed(edge_id, kind, document.body)
+
+    def feed_announced(self, edge_id: str) -> None:
+        """Feed an edge what nodes can pick, and what is on its way to them."""
         for raw in streams.load_capacities(self.connection, self.now_ms):
             self.feed(edge_id, "event", raw)
+        open_lots = holdings.load_open_lots(self.connection, self.now_ms - OVERDUE_MS)
+        for body in lot_bodies(open_lots):
+            self.feed(edge_id, "lots", body)
 
     def feed(self, edge_id: str, kind: FeedKind, body: bytes) -> int:
         """Add an item to an edge's feed; returns its number."""

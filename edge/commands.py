@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Data
-from shared.frames import Grant, Recall, Rejoin
+from shared.frames import Grant, Lots, Recall, Rejoin
 from shared.network import Network
 from shared.parts import Shortage
 from shared.prices import Prices
 from shared.sourcing import Sourcing
 
 Document = Network | Sourcing | Prices
-FeedItem = Document | Grant | Recall | Rejoin | list[tuple[Event, Data]] | tuple[Event, Data]
-"""A list is a part of what a restored edge has lost: its own past."""
+Past = list[tuple[Event, Data]]
+FeedItem = Document | Grant | Recall | Lots | Rejoin | Past | tuple[Event, Data]
+"""`Past` is a part of what a restored edge has lost: its own past."""
 
 
 @dataclass(frozen=True, slots=True)

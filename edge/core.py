@@ -45,6 +45,9 @@ FEED_ITEMS_MAX: Final = 4
 RETRIES_MAX: Final = 4
 """Per turn, so that neither a backlog of feed nor of parked orders holds up a till."""
 
+WAKES_MAX: Final = 1_000
+"""Orders per turn that are due because what they wait for was expected by now."""
+
 TASKS_REMINDED_MAX: Final = 50
 """Per node."""
 
@@ -230,6 +233,7 @@ class Core:
             self._take_item(burst, *self.sync.inbox.popleft(), now_ms)
         self._note_central()
         self._keep_house(now_ms, elapsed_ms)
+        self.engine.state.wake(now_ms, WAKES_MAX)
         for _ in range(RETRIES_MAX):
             retry = self.engine.due()
             if retry is None:

@@ -21,9 +21,9 @@ from edge.commands import (
     RetryParked,
     StopSelling,
 )
-from edge.records import Answer, Arrival, Decision, Records, Send
+from edge.records import Answer, Decision, Records, Send
 from edge.state import State
-from shared.clock import to_datetime, to_ms
+from shared.clock import to_datetime
 from shared.envelope import Event, encode_event, make_event
 from shared.errors import (
     AnswerPrunedError,
@@ -52,11 +52,12 @@ from shared.events import (
     PickWithdrawn,
     RouteRequested,
     StockCounted,
+    StockExpected,
     StockMoved,
     StockReceived,
     type_of,
 )
-from shared.frames import Grant, Recall, Rejoin
+from shared.frames import Grant, Lots, Recall, Rejoin
 from shared.network import Network
 from shared.prices import Prices
 from shared.sourcing import Sourcing
@@ -211,7 +212,13 @@ class Engine:
                     and told.home_edge_id == state.edge_id
                 ):
                     orders.follow(state, decision, logged, told, now_ms)
-            case StockReceived() | StockCounted() | StockMoved() | CapacityAnnounced():
+            case (
+                StockReceived()
+                | StockExpected()
+                | StockCounted()
+                | StockMoved()
+                | CapacityAnnounced()
+            ):
                 self._stock_report(decision, device, event, data, now_ms)
             case _:
                 raise _unknown(event.type, "an event that devices publish")
@@ -244,7 +251,7 @@ class Engine:
         decision: Decision,
         device: str,
         event: Event,
-        data: StockReceived | StockCounted | StockMoved | CapacityAnnounced,
+        data: StockReceived | StockExpected | StockCounted | StockMoved | CapacityAnnounced,
         now_ms: int,
     ) -> None:
         """Stock is told by its own node; central, which keeps the accounts, hands it out."""
@@ -262,9 +269,9 @@ class Engine:
             return
         for number, sku in enumerate([line.sku for line in data.lines]):
             state.require_sku(sku, f"$.data.lines[{number}].sku")
+        self._expect(decision, event.id, data, now_ms)
         if isinstance(data, StockMoved):
             state.require_node(data.to_node_id, "$.data.to_node_id")
-            decision.arrivals += _arrivals(data)
             # The goods are gone: what this edge could still promise of them goes with them.
             from_share = state.shares(data.node_id, data.lines)
             decision.taken += from_share
@@ -274,6 +281,13 @@ class Engine:
         )
         if isinstance(data, StockCounted):
             counts.follow(state, decision, logged, data, now_ms)
+
+    def _expect(self, decision: Decision, event_id: str, data: Data, now_ms: int) -> None:
+        """What an event says of stock that is not here yet; who waits for it may look again."""
+        decision.incoming += self.state.incoming.after(event_id, data, now_ms)
+        if not isinstance(data, StockReceived):  # What is received comes by a grant.
+            for lot in decision.incoming:
+                decision.due += self.state.waiting(lot.sku)
 
     def _from_feed(
         self,
@@ -341,16 +355,12 @@ class Engine:
                 cancellations.yield_to(state, decision, event, accepted, now_ms)
             case (_, CapacityAnnounced() as announced):
                 decision.capacity.append(announced)
-            case (_, StockMoved() as moved):
-                decision.arrivals += _arrivals(moved)
+            case Lots(lots=lots):
+                decision.incoming += lots
+            case (event, StockExpected() | StockMoved() | StockReceived() as told):
+                self._expect(decision, event.id, told, now_ms)
             case (event, _):
                 raise _unknown(event.type, "an event that central forwards")
-
-
-def _arrivals(moved: StockMoved) -> list[Arrival]:
-    if moved.expected_at is None:
-        return []
-    return [Arrival(line.sku, to_ms(moved.expected_at)) for line in moved.lines]
 
 
 def _fault(error: Exception) -> PointsmanError:

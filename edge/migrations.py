@@ -76,3 +76,20 @@ def m002_epochs_and_retention(db: Database) -> None:
 def m003_documents(db: Database) -> None:
     """What planners publish besides the network: the newest of each kind."""
     db.executescript("create table documents (kind text primary key, body blob not null);")
+
+
+@migrations()
+def m004_incoming(db: Database) -> None:
+    """What is expected is known by its lot, so that it can be changed and taken off."""
+    db.executescript(
+        """
+        create table incoming (
+            node_id text, lot_id text, sku text, units integer not null check (units > 0),
+            expected_ms integer not null, release_per_mille integer not null,
+            reason text not null,
+            primary key (node_id, lot_id, sku)
+        ) without rowid;
+        -- The old rows know neither node nor units: these goods have to be announced again.
+        drop table arrivals;
+        """
+    )

@@ -35,7 +35,7 @@ from shared.events import (
 )
 from shared.ids import order_id as order_id_of
 from shared.ids import task_id as task_id_of
-from shared.parts import CellUnits, Contact, Plan, PlannedLine, Shortage
+from shared.parts import CellUnits, Contact, Moment, Plan, PlannedLine, Shortage
 
 _NOTHING: Final = Contact()
 
@@ -205,8 +205,8 @@ def follow(
     decision.orders.append(order)
 
 
-def _why(parked: Iterable[Shortage]) -> list[tuple[int, str]]:
-    return [(shortage.line, shortage.reason) for shortage in parked]
+def _why(parked: Iterable[Shortage]) -> list[tuple[int, str, Moment | None]]:
+    return [(x.line, x.reason, x.expected_at if x.reason == "incoming" else None) for x in parked]
 
 
 def lose(order: Order, failed: Committed, missing: Iterable[PlannedLine]) -> Order:

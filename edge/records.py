@@ -16,6 +16,7 @@ from edge.routing.question import Question, Want
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import CapacityAnnounced, Payment, PickRequested
+from shared.lots import Lot
 from shared.network import Network
 from shared.parts import CellUnits, Contact, Moment, PlannedLine, Shortage
 from shared.prices import Prices
@@ -106,13 +107,6 @@ class Answer(Struct, frozen=True):
     position: int | None
 
 
-class Arrival(Struct, frozen=True):
-    """Units on their way to a node."""
-
-    sku: str
-    expected_ms: int
-
-
 class Records(Protocol):
     """What the engine asks the store. Sees the open transaction's own writes."""
 
@@ -180,8 +174,8 @@ class Records(Protocol):
         """What picks have taught."""
         ...
 
-    def arrivals(self, after_ms: int) -> Iterable[Arrival]:
-        """Units on their way that are expected after a moment."""
+    def incoming(self, after_ms: int) -> Iterable[Lot]:
+        """Lots that were or are expected after a moment."""
         ...
 
 
@@ -224,9 +218,10 @@ class Decision:
     given: list[CellUnits] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
-    arrivals: list[Arrival] = field(default_factory=list)
     capacity: list[CapacityAnnounced] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    incoming: list[Lot] = field(default_factory=list)
+    """Lots as they are from now on; without units: nothing more comes of them."""
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
@@ -235,7 +230,7 @@ class Decision:
     epochs: list[tuple[int, int]] | None = None
     """Set when a new epoch begins: every share is gone before `given` is added."""
     restored: bool = False
-    """Orders, tasks and arrivals are gone before those of this decision are added."""
+    """Orders, tasks and lots are gone before those of this decision are added."""
     rebuilt: bool = False
     """What followed after `restored` is whole."""
     unfit: str | None = None

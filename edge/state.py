@@ -1,5 +1,6 @@
 """What the engine holds in memory, all of it rebuilt from the store at start."""
 
+import heapq
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -8,16 +9,18 @@ import msgspec
 
 from edge.capacity import Slots
 from edge.failures import Failures
+from edge.incoming import Incoming
 from edge.journal import Journal
 from edge.network import Snapshot
 from edge.prices import Rates
-from edge.records import Arrival, Decision, Order, Records
+from edge.records import Decision, Order, Records
 from edge.routing.known import Known
 from edge.sourcing import Rules
 from edge.stock import Stock
-from shared.clock import to_datetime
+from shared.clock import to_datetime, to_ms
 from shared.envelope import decode_event
 from shared.errors import NoNetworkError, OverloadedError, UnknownNodeError, UnknownSkuError
+from shared.lots import OVERDUE_MS
 from shared.network import Network, Node
 from shared.parts import CellUnits, Shortage, StockLine, is_slot
 from shared.prices import Prices
@@ -58,10 +61,11 @@ class State:
         self.due: dict[str, None] = {}
         self._waiting: dict[str, set[str]] = {}  # SKU to orders
         self._wants: dict[str, set[str]] = {}  # order to SKUs
+        self._wakes: dict[str, int] = {}  # order to when what it waits for is expected
+        self._clock: list[tuple[int, str]] = []  # the same as a heap; some are over
         for order in records.parked_orders():
             self.index(order)
-        self._arrivals: dict[str, list[int]] = {}
-        self.expect(records.arrivals(now_ms))
+        self.incoming = Incoming(records.incoming(now_ms - OVERDUE_MS))
         self.slots = Slots(records.slots(), records.cells())
         self.failures = Failures(records.failures())
         self._snapshot: Snapshot | None = None
@@ -108,6 +112,7 @@ class State:
                 self._stock,
                 self.slots,
                 self.failures,
+                self.incoming,
                 rules=None if self.sourcing is None else Rules(self.sourcing),
                 rates=Rates(self._snapshot, self.prices),
             )
@@ -223,24 +228,46 @@ class State:
             }
             for sku in self._wants[order.order_id]:
                 self._waiting.setdefault(sku, set()).add(order.order_id)
+        self._set_wake(order)
+
+    def _set_wake(self, order: Order) -> None:
+        moments = [
+            to_ms(shortage.expected_at)
+            for shortage in order.parked
+            if shortage.reason == "incoming" and shortage.expected_at is not None
+        ]
+        before = self._wakes.pop(order.order_id, None)
+        if moments:
+            wake_ms = self._wakes[order.order_id] = min(moments)
+            if wake_ms != before:
+                heapq.heappush(self._clock, (wake_ms, order.order_id))
+
+    def wake(self, now_ms: int, orders_max: int) -> None:
+        """Let orders be tried again that wait for what was expected by now, some at a time."""
+        for _ in range(orders_max):
+            if not self._clock or self._clock[0][0] > now_ms:
+                return
+            wake_ms, order_id = heapq.heappop(self._clock)
+            if self._wakes.get(order_id) == wake_ms:
+                del self._wakes[order_id]
+                self.due[order_id] = None
 
     def waiting(self, sku: str) -> list[str]:
         """Orders that wait for a SKU, oldest first (their ids begin with their time)."""
         return sorted(self._waiting.get(sku, ()))
 
-    def expect(self, arrivals: Iterable[Arrival]) -> None:
-        """Take note of units on their way."""
-        for arrival in arrivals:
-            self._arrivals.setdefault(arrival.sku, []).append(arrival.expected_ms)
-
     def with_expected(self, shortages: list[Shortage], now_ms: int) -> list[Shortage]:
-        """The shortages, each with the next arrival that is known."""
+        """The shortages, each with the next arrival that is known, unless it names another."""
         found = []
         for shortage in shortages:
-            coming = [ms for ms in self._arrivals.get(shortage.sku, ()) if ms > now_ms]
-            self._arrivals[shortage.sku] = coming
-            expected_at = to_datetime(min(coming)) if coming else None
-            found.append(msgspec.structs.replace(shortage, expected_at=expected_at))
+            lots = self.incoming.lots(shortage.sku, now_ms)
+            if lots and shortage.expected_at is None:
+                shortage = msgspec.structs.replace(
+                    shortage,
+                    expected_at=to_datetime(lots[0].expected_ms),
+                    expected_per_mille=lots[0].release_per_mille,
+                )
+            found.append(shortage)
         return found
 
     def _move(self, cells: list[CellUnits], sign: int) -> None:
@@ -261,7 +288,9 @@ class State:
         if decision.restored:
             self._wants.clear()
             self._waiting.clear()
-            self._arrivals.clear()
+            self._wakes.clear()
+            self._clock.clear()
+            self.incoming.clear()
             self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
@@ -286,6 +315,7 @@ class State:
         self.due.update(dict.fromkeys(decision.due))
         if decision.rebuilt:
             self.due.update(dict.fromkeys(sorted(self._wants)))
-        self.expect(decision.arrivals)
+        for lot in decision.incoming:
+            self.incoming.put(lot)
         if decision.feed is not None:
             self.feed = decision.feed

@@ -15,11 +15,12 @@ import msgspec
 from edge.database import Database
 from edge.failures import Failure
 from edge.quarantine import excerpt, masked
-from edge.records import Answer, Arrival, Decision, Order, Task
+from edge.records import Answer, Decision, Order, Task
 from shared.clock import to_ms
 from shared.errors import PointsmanError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
+from shared.lots import OVERDUE_MS, Lot
 from shared.network import Network
 from shared.parts import Contact, PlannedLine
 from shared.prices import Prices
@@ -85,7 +86,7 @@ class Store(Database):
             self.set_meta("epochs", msgspec.json.encode(decision.epochs).decode())
             self._execute("delete from cells")
         if decision.restored:
-            for table in ("orders", "tasks", "arrivals"):
+            for table in ("orders", "tasks", "incoming"):
                 self._execute(f"delete from {table}")  # noqa: S608  # our own names
         if decision.restored or decision.rebuilt:
             self.set_meta("rebuilding", "" if decision.rebuilt else "1")
@@ -139,8 +140,12 @@ class Store(Database):
             [(source, key, x.digest, x.position) for source, key, x in decision.answers],
         )
         self._many(
-            "insert or ignore into arrivals values (?, ?)",
-            [(arrival.sku, arrival.expected_ms) for arrival in decision.arrivals],
+            "insert or replace into incoming values (?, ?, ?, ?, ?, ?, ?)",
+            [msgspec.structs.astuple(lot) for lot in decision.incoming if lot.units],
+        )
+        self._many(
+            "delete from incoming where node_id = ? and lot_id = ? and sku = ?",
+            [(x.node_id, x.lot_id, x.sku) for x in decision.incoming if not x.units],
         )
         self._many(
             "insert or replace into slots values (?, ?, ?)",
@@ -255,10 +260,10 @@ class Store(Database):
         rows = self._rows("select node_id, sku, score, at_ms from failures")
         return (Failure(*row) for row in rows)
 
-    def arrivals(self, after_ms: int) -> Iterator[Arrival]:
-        """Units on their way that are expected after a moment."""
-        rows = self._rows("select sku, expected_ms from arrivals where expected_ms > ?", after_ms)
-        return (Arrival(*row) for row in rows)
+    def incoming(self, after_ms: int) -> Iterator[Lot]:
+        """Lots that were or are expected after a moment."""
+        rows = self._rows("select * from incoming where expected_ms > ?", after_ms)
+        return (Lot(*row) for row in rows)
 
     # What gateway and uplink need.
 
@@ -324,8 +329,8 @@ class Store(Database):
         self._many("delete from contacts where order_id = ?", [(x,) for x in order_ids])
 
     def forget_past(self, before_ms: int) -> None:
-        """Arrivals that were expected before have come, or will not; slots are over."""
-        self._many("delete from arrivals where expected_ms < ?", [(before_ms,)])
+        """Lots that are long overdue will not come; slots are over."""
+        self._many("delete from incoming where expected_ms <= ?", [(before_ms - OVERDUE_MS,)])
         self._many("delete from slots where ends_ms < ?", [(before_ms - _DAY_MS,)])
 
     def quarantine(self, topic: str, payload: bytes, error: PointsmanError, at: str) -> None:

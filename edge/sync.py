@@ -28,6 +28,7 @@ from shared.frames import (
     FeedKind,
     Grant,
     Hello,
+    Lots,
     Recall,
     Rejoin,
     decode_bulk,
@@ -360,6 +361,8 @@ def read_item(kind: FeedKind, payload: bytes) -> FeedItem:
             return decode_bulk(payload, Grant)
         case "recall":
             return decode_bulk(payload, Recall)
+        case "lots":
+            return decode_bulk(payload, Lots)
         case "rejoin":
             return decode_frame(payload, Rejoin)
         case "past":

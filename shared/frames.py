@@ -26,7 +26,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.errors import InvalidDataError, NotJsonError
-from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, LINES_MAX, SEQUENCE_MAX
+from shared.limits import BATCH_EVENTS_MAX, GRANT_CELLS_MAX, LINES_MAX, LOTS_MAX, SEQUENCE_MAX
+from shared.lots import Lot
 from shared.network import Network
 from shared.parts import CellUnits, Contact, Reference, Shortage
 from shared.prices import Prices
@@ -36,7 +37,9 @@ from shared.topics import FEED
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
-FeedKind = Literal["network", "sourcing", "prices", "grant", "event", "recall", "rejoin", "past"]
+FeedKind = Literal[
+    "network", "sourcing", "prices", "grant", "event", "recall", "lots", "rejoin", "past",
+]  # fmt: skip
 FEED_KINDS: Final = frozenset(get_args(FeedKind))
 
 
@@ -126,6 +129,12 @@ class Recall(Frame, frozen=True):
     cells: Annotated[list[CellUnits], Meta(min_length=1, max_length=GRANT_CELLS_MAX)]
 
 
+class Lots(Frame, frozen=True):
+    """Lots that are open, for an edge that has not heard of them."""
+
+    lots: Annotated[list[Lot], Meta(min_length=1, max_length=LOTS_MAX)]
+
+
 class Rejoin(Frame, frozen=True):
     """A new epoch: what was granted before counts no more.
 
@@ -180,7 +189,7 @@ def parse_feed_kind(kind: str) -> tuple[int, FeedKind]:
     raise InvalidDataError(f"{kind!r} is not a feed item", place="topic")
 
 
-def encode_bulk(value: Network | Sourcing | Prices | Grant | Recall) -> bytes:
+def encode_bulk(value: Network | Sourcing | Prices | Grant | Recall | Lots) -> bytes:
     """MessagePack, each list of rows as columns. Equal values give equal bytes."""
     document: dict[str, Any] = msgspec.to_builtins(value)
     packed: bytes = msgpack.packb(
@@ -189,7 +198,7 @@ def encode_bulk(value: Network | Sourcing | Prices | Grant | Recall) -> bytes:
     return packed
 
 
-B = TypeVar("B", Network, Sourcing, Prices, Grant, Recall)
+B = TypeVar("B", Network, Sourcing, Prices, Grant, Recall, Lots)
 
 
 def decode_bulk(payload: bytes, kind: type[B]) -> B:

@@ -69,3 +69,6 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 
 GRANT_CELLS_MAX: Final = 1_000
 """Cells in one grant, so that applying it never holds up a till for long."""
+
+LOTS_MAX: Final = 1_000
+"""Lots that are told at once, for the same reason."""

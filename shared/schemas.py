@@ -198,6 +198,8 @@ _STREAMS: Final = (
     (f"down/{topics.FEED}/{{number}}/event", "An event of another edge.", CONTENT_TYPE, "send"),
     (f"down/{topics.FEED}/{{number}}/recall", "Units wanted back, in columns.",
      "application/msgpack", "send"),
+    (f"down/{topics.FEED}/{{number}}/lots", "Stock on its way, in columns.",
+     "application/msgpack", "send"),
     (f"down/{topics.FEED}/{{number}}/rejoin", "A new epoch begins (Rejoin).", _JSON, "send"),
     (f"down/{topics.FEED}/{{number}}/past", "Events that a restored edge has lost.",
      CONTENT_TYPE_BATCH, "send"),
@@ -211,6 +213,7 @@ assert {
     "grant",
     "event",
     "recall",
+    "lots",
     "rejoin",
     "past",
 } == frames.FEED_KINDS

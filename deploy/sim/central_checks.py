@@ -6,6 +6,7 @@ from deploy.sim.central_process import CentralProcess
 from deploy.sim.tally import Tally
 from shared.events import OrderAccepted, PackageShipped
 from shared.frames import Grant, decode_bulk
+from shared.parts import is_slot
 
 EXPECTED = frozenset(
     {"order_twice", "stock_debt", "fenced", "late_sale", "edge_behind", "edge_twin"}
@@ -36,6 +37,7 @@ class CentralChecks(Tally):
         touched: set[Cell] = set()
         ends: dict[str, tuple[int, int]] = {}
         last: dict[str, int] = {}
+        grants: list[tuple[str, Cell]] = []
         for edge_id, epoch, sequence, share_epoch, feed_next in read.execute(
             "select edge_id, epoch, sequence, share_epoch, feed_next from streams"
         ).fetchall():
@@ -59,7 +61,10 @@ class CentralChecks(Tally):
                 )
         for edge_id, number in last.items():
             if number > self._feed_end.get(edge_id, 0):
-                touched |= self._feed(read, self.books[edge_id], number)
+                given = self._feed(read, self.books[edge_id], number)
+                touched |= given
+                grants += [(edge_id, cell) for cell in sorted(given)]
+        self._check_fences(grants)
         self._weigh(touched, rises)
         self._compare(read)
         self._note(read)
@@ -146,6 +151,20 @@ class CentralChecks(Tally):
                 self.measures.units_granted += units
                 touched.add(cell)
         return touched
+
+    def _check_fences(self, grants: list[tuple[str, Cell]]) -> None:
+        """What a store gives to other edges leaves its last units to customers who walk in."""
+        stores = {node.node_id: node for node in self.world.network.nodes if node.kind == "store"}
+        for edge_id, cell in grants:
+            store = stores.get(cell[0])
+            if store is None or store.edge_id == edge_id or is_slot(cell[1]):
+                continue
+            self.measures.units_abroad += 1
+            left = self.books[store.edge_id].central_share.get(cell, 0) + self.pool(cell)
+            if left < store.walk_in_units:
+                raise ViolationError(
+                    "walk-in", f"{edge_id} gets units of {cell}; {store.edge_id} keeps {left}"
+                )
 
     def _compare(self, read: "_Reader") -> None:
         """P2 at central: its accounts are what the ledger and the feed add up to."""

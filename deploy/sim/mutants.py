@@ -12,12 +12,14 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 import central.core
+import central.feed
 import central.fences
 import central.greeting
 import central.ingest
 import central.stream
 from central.accounts import Book, postings
 from central.escrow import DemandPolicy
+from central.relief import Relief
 from central.stream import Stream
 from central.turn import Turn
 from deploy.sim.edge_process import EdgeProcess
@@ -32,7 +34,7 @@ from edge.records import Decision
 from edge.store import Store
 from edge.sync import Sync
 from shared.errors import GapError, StorageError
-from shared.events import PickShort, ShareReturned
+from shared.events import Data, PickShort, ShareReturned, StockReceived
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
@@ -301,14 +303,14 @@ def _rules_forgotten_at_a_start() -> AbstractContextManager[Any]:
 
 
 def _newcomers_not_told() -> AbstractContextManager[Any]:
-    introduce = Turn.introduce
+    feed_documents = Turn.feed_documents
 
     def terse(self: Turn, edge_id: str) -> None:
         told, self.memory = self.memory, replace(self.memory, documents={})
-        introduce(self, edge_id)
+        feed_documents(self, edge_id)
         self.memory = told
 
-    return patch.object(Turn, "introduce", terse)
+    return patch.object(Turn, "feed_documents", terse)
 
 
 @contextlib.contextmanager
@@ -317,6 +319,24 @@ def _both(*patches: AbstractContextManager[Any]) -> Iterator[None]:
         for one in patches:
             stack.enter_context(one)
         yield
+
+
+def _receipts_stay_at_home() -> AbstractContextManager[Any]:
+    # Other edges go on waiting for goods that have come.
+    found = central.feed.destinations
+
+    def forgetful(edge_id: str, data: Data, *rest: Any) -> tuple[str, ...]:
+        return () if isinstance(data, StockReceived) else found(edge_id, data, *rest)
+
+    return patch.object(central.ingest, "destinations", forgetful)
+
+
+def _lots_not_told_again() -> AbstractContextManager[Any]:
+    return patch.object(Turn, "feed_announced", lambda *_: None)
+
+
+def _walk_in_fence_ignored() -> AbstractContextManager[Any]:
+    return patch.object(Relief, "_fence", lambda *_: 0)
 
 
 _CALM: Final = frozenset(FAULTS)
@@ -347,6 +367,9 @@ MUTANTS: Final = (
     Mutant("more granted than there is", _debt_is_granted),
     Mutant("rules forgotten", _rules_forgotten_at_a_start, 900, 4, _CALM - {"networks", "crashes"}),
     Mutant("newcomers not told", _newcomers_not_told, 900, 4, _CALM - {"networks", "restores"}),
+    Mutant("receipts of lots stay at home", _receipts_stay_at_home),
+    Mutant("a restored edge is told of no lots", _lots_not_told_again),
+    Mutant("a store gives its last units away", _walk_in_fence_ignored),
     Mutant("count tells nobody", _count_shortens_nothing, 1_500, 1, _CALM - {"losses"}),
 )
 

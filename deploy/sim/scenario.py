@@ -4,6 +4,7 @@ from random import Random
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.errors import ConfigError
 from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
@@ -151,10 +152,12 @@ def draw_world(scenario: Scenario) -> World:
     edges = [f"edge-{number}" for number in range(1, count + 1)]
     regions = [f"R{number}" for number in range(1, max(2, count // 3) + 1)]
     nodes, lanes, stores = [], [], {}
+    fences = Random(f"{scenario.seed}/walk-in")
     for number, edge_id in enumerate(edges):
         region = regions[number % len(regions)]
         stores[edge_id] = f"store-{number + 1}"
-        nodes.append(_node(stores[edge_id], "store", edge_id, region, number))
+        store = _node(stores[edge_id], "store", edge_id, region, number)
+        nodes.append(replace(store, walk_in_units=fences.choice((0, 0, 1, 2))))
         if random.random() < 0.7:
             lanes.append(_lane(stores[edge_id], region, 24, "near"))
     for number in range(1, max(1, count // 3) + 1):

@@ -121,6 +121,8 @@ class Simulation:
                 Warehouse(self.agenda, random, self.world, node.node_id, site, losses)
             )
             site.devices[node.node_id] = self.warehouses[-1].hear
+        for warehouse in self.warehouses:
+            warehouse.others = {other.node_id: other for other in self.warehouses}
         for till in self.tills:
             for site in self.sites.values():
                 site.devices[till.device] = till.hear

@@ -32,6 +32,8 @@ class Measures(Struct):
     late_sales: int = 0
     entries: int = 0
     lost_entries: int = 0
+    units_abroad: int = 0
+    lots_open: int = 0
 
 
 class Tally:

@@ -24,9 +24,11 @@ from shared.events import (
     PickShort,
     PickWithdrawn,
     StockCounted,
+    StockExpected,
     StockMoved,
     StockReceived,
 )
+from shared.lots import Reason
 from shared.parts import CountLine, PlannedLine, Slot, StockLine
 from shared.tasks import TaskState, after
 from shared.topics import device_source, up
@@ -46,7 +48,7 @@ class Warehouse:
 
     Attributes:
         shelf: SKU to units that stand there.
-        lost: units that have gone missing without a report, so far.
+        others: all warehouses by node; to be set before the first act.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Warehouse:
         self.said: dict[str, tuple[str, bytes]] = {}
         self._agenda, self._random, self._world, self._site = agenda, random, world, site
         self._losses = losses
+        self.others: dict[str, Warehouse] = {}
+        self._lots: dict[str, StockExpected] = {}
         self._count = 0
         self._again: set[str] = set()
         self._closed: set[str] = set()
@@ -74,23 +78,27 @@ class Warehouse:
         sku = self._random.choice(self._world.skus)
         if draw < 0.72 and self.tasks:
             self._report()
-        elif draw < 0.86:
+        elif draw < 0.84:
             self.receive(sku, self._random.randint(1, 6))
-        elif draw < 0.92 and self._losses:
+        elif draw < 0.90 and self._losses:
             # Stolen, broken, mislaid: nobody knows before somebody looks.
             self.shelf[sku] = max(0, self.shelf.get(sku, 0) - self._random.randint(1, 3))
-        elif draw < 0.96:
+        elif draw < 0.94:
             self._count_shelf(sku)
-        elif draw < 0.97:
+        elif draw < 0.95:
             self._announce()
+        elif draw < 0.98:
+            self._expect(sku)
         elif self.shelf.get(sku, 0) > 0:
             self._move(sku)
 
-    def receive(self, sku: str, units: int) -> None:
+    def receive(
+        self, sku: str, units: int, reason: Reason = "purchase", lot_id: str | None = None
+    ) -> None:
         """Goods arrive."""
         self.shelf[sku] = self.shelf.get(sku, 0) + units
-        line = StockLine(sku=sku, quantity=units)
-        self._say(StockReceived(node_id=self.node_id, lines=[line]))
+        lines = [StockLine(sku=sku, quantity=units)]
+        self._say(StockReceived(node_id=self.node_id, lines=lines, reason=reason, lot_id=lot_id))
 
     def hear(self, kind: str, payload: bytes) -> None:
         """A task, or news of one, or a refusal."""
@@ -207,20 +215,58 @@ class Warehouse:
         ]
         self._say(CapacityAnnounced(node_id=self.node_id, slots=slots))
 
+    def _expect(self, sku: str) -> None:
+        """Announce goods, or say something else of those that were announced before."""
+        known = self._random.choice(sorted(self._lots)) if self._lots else ""
+        lot_id = known if self._random.random() < 0.4 and known else f"lot-{self._count}"
+        due_ms = self._random.randint(1_000, 30_000)
+        inspected = self._random.random() < 0.4
+        lines = [StockLine(sku=sku, quantity=self._random.randint(1, 6))]
+        expected = self._lots[lot_id] = StockExpected(
+            node_id=self.node_id,
+            lot_id=lot_id,
+            lines=[] if lot_id == known and self._random.random() < 0.3 else lines,
+            expected_at=to_datetime(START_MS + self._agenda.now_ms + due_ms),
+            reason="inspection" if inspected else "purchase",
+            release_per_mille=self._random.choice((0, 300, 900)) if inspected else 1_000,
+        )
+        self._say(expected)
+        late_ms = self._random.choice((0, 0, 10_000))
+        self._agenda.after(
+            due_ms + late_ms, f"{lot_id} at {self.node_id}", lambda: self._arrive(expected)
+        )
+
+    def _arrive(self, expected: StockExpected) -> None:
+        """What has come of a lot: all of it, some, or nothing."""
+        if self._lots.get(expected.lot_id) is not expected:
+            return  # Something else was said of it since.
+        del self._lots[expected.lot_id]
+        for line in expected.lines:
+            units = self._random.choice((0, line.quantity, line.quantity, line.quantity // 2))
+            if units:
+                self.receive(line.sku, units, expected.reason, expected.lot_id)
+
     def _move(self, sku: str) -> None:
         units = self._random.randint(1, self.shelf[sku])
         self.shelf[sku] -= units
-        others = sorted(x.node_id for x in self._world.network.nodes if x.node_id != self.node_id)
-        self._say(
+        to_node_id = self._random.choice(sorted(x for x in self.others if x != self.node_id))
+        event_id = self._say(
             StockMoved(
                 node_id=self.node_id,
-                to_node_id=self._random.choice(others),
+                to_node_id=to_node_id,
                 lines=[StockLine(sku=sku, quantity=units)],
                 expected_at=to_datetime(START_MS + self._agenda.now_ms + 20_000),
             )
         )
+        came = self._random.randint(0, units)
+        named = f"{self.node_id}/{event_id}" if self._random.random() < 0.5 else None
+        if came:
+            self._agenda.after(
+                self._random.randint(5_000, 25_000), f"{event_id} at {to_node_id}",
+                lambda: self.others[to_node_id].receive(sku, came, "transfer", named),
+            )  # fmt: skip
 
-    def _say(self, data: Data) -> None:
+    def _say(self, data: Data) -> str:
         self._count += 1
         event_id = f"{self.node_id}-{self._count}"
         event = make_event(
@@ -229,6 +275,7 @@ class Warehouse:
         )  # fmt: skip
         self.said[event_id] = (up(self.node_id, data.kind), encode_event(event))
         self._site.publish(*self.said[event_id])
+        return event_id
 
 
 def _without(lines: list[PlannedLine], missing: list[PlannedLine]) -> list[PlannedLine]:

@@ -58,6 +58,7 @@ PURE = (
     "edge/counts.py",
     "edge/engine.py",
     "edge/failures.py",
+    "edge/incoming.py",
     "edge/intake.py",
     "edge/journal.py",
     "edge/orders.py",
@@ -84,6 +85,7 @@ PURE = (
     "central/relief.py",
     "central/stream.py",
     "central/territory.py",
+    "shared/lots.py",
 )
 UNREPEATABLE_MODULES = {"time", "random", "secrets"}
 UNREPEATABLE_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "urandom", "default_rng"}

@@ -1,3 +1,5 @@
+from msgspec.structs import replace
+
 from central.feed import PATIENCE_MS, WINDOW_ITEMS_MAX, Window, cell_bodies, destinations
 from central.territory import territory_of
 from shared.events import (
@@ -6,12 +8,13 @@ from shared.events import (
     PickRejected,
     PickShort,
     PickWithdrawn,
+    StockExpected,
     StockMoved,
 )
 from shared.frames import Grant, decode_bulk
 from shared.limits import GRANT_CELLS_MAX, QUANTITY_MAX
 from shared.parts import PlannedLine, StockLine, TaskAt
-from tests.central_scene import network, received, requested
+from tests.central_scene import NOW, network, received, requested
 
 TERRITORY = territory_of(network(edges=("e1", "e2", "e3")))
 EDGES = ("e1", "e2", "e3")
@@ -52,7 +55,12 @@ def test_a_cancellation_goes_to_the_nodes_that_are_asked_and_their_answers_come_
 def test_stock_on_its_way_is_news_for_every_other_edge():
     moved = StockMoved(node_id="dc", to_node_id="s-e2", lines=[StockLine(sku="A", quantity=1)])
     assert to("e2", moved) == ("e1", "e3")
-    assert to("e2", received("dc", A=1)) == ()
+    expected = StockExpected(node_id="dc", lot_id="asn-1", lines=[], expected_at=NOW)
+    assert to("e1", expected) == ("e2", "e3")
+    arrived = received("dc", A=1)
+    assert to("e2", arrived) == ()
+    assert to("e2", replace(arrived, lot_id="asn-1")) == ("e1", "e3")
+    assert to("e2", replace(arrived, reason="transfer")) == ("e1", "e3")
 
 
 def test_a_large_grant_is_cut_into_frames_and_loses_no_unit():

@@ -1,6 +1,6 @@
 """Who gets units when orders wait: the policy's rounds over a book, without a wire or a table."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,12 +10,13 @@ from central.demand import Demand
 from central.desk import parked
 from central.escrow import DemandPolicy, Handout, Situation
 from central.relief import Need, needs_of
-from central.territory import territory_of
+from central.territory import Territory, territory_of
 from tests.central_scene import NOW_MS, network, shortage
 
 EDGES = ("e1", "e2", "e3")
 NODES = ("dc", *(f"s-{edge_id}" for edge_id in EDGES))
 TERRITORY = territory_of(network(edges=EDGES))
+FENCED = replace(TERRITORY, walk_in={"s-e1": 2, "s-e2": 1})
 ROUNDS_MAX = 12
 DC = ("dc", "A")
 
@@ -30,6 +31,7 @@ class World:
 
     needs: list = field(default_factory=list)
     present: frozenset = frozenset(EDGES)
+    territory: Territory = TERRITORY
     book: Book = field(default_factory=lambda: Book(demand=Demand(NOW_MS)))
 
     def stock(self, cell, pool, **shares):
@@ -44,13 +46,13 @@ class World:
 
     def round(self, *asks, settle=False):
         """What central does when something is heard."""
-        handout, situation = Handout(), Situation(TERRITORY, present=self.present)
+        handout, situation = Handout(), Situation(self.territory, present=self.present)
         policy = DemandPolicy(0.0)
         policy.pay_debts(self.book, situation, handout)
         policy.relieve(self.book, situation, sorted(self.needs, key=_age), asks, handout)
         if settle:
             waiting = frozenset(sku for x in self.needs for sku in x.units)
-            scarce = Situation(TERRITORY, present=self.present, scarce=waiting)
+            scarce = Situation(self.territory, present=self.present, scarce=waiting)
             policy.settle(self.book, scarce, list(self.book.balances), handout)
         return handout
 
@@ -229,6 +231,58 @@ def test_a_payment_comes_after_the_orders_and_nobody_has_to_return_anything_for_
     assert world.round(need("e3", 0, A=1)) == Handout(grants={"e3": {DC: 1}})
 
 
+# What a store keeps for customers who walk in.
+
+STORE = ("s-e1", "A")
+
+
+def fenced(*wanted, present=frozenset(EDGES)):
+    return World(list(wanted), present, FENCED)
+
+
+def test_other_edges_leave_a_store_its_last_units():
+    world = fenced(need("e2", 1, "s-e1", A=3)).stock(STORE, 0, e1=4)
+    assert world.round() == Handout()
+    world.stock(STORE, 0, e1=1)
+    assert world.round() == Handout(recalls={"e1": {STORE: 3}})
+
+
+def test_a_store_s_own_orders_may_have_its_last_units():
+    world = fenced(need("e1", 1, "s-e1", A=3)).stock(STORE, 2, e1=1)
+    assert world.round() == Handout(grants={"e1": {STORE: 2}})
+    world = fenced(need("e1", 1, "s-e1", A=3)).stock(STORE, 0, e2=3)
+    assert world.round() == Handout(recalls={"e2": {STORE: 3}})
+
+
+def test_what_a_store_lacks_for_its_customers_comes_out_of_the_pool_first():
+    world = fenced(need("e2", 1, "s-e1", A=2)).stock(STORE, 3, e1=0)
+    assert world.round() == Handout()
+    world.stock(STORE, 1)
+    assert world.round() == Handout(grants={"e2": {STORE: 2}})
+    assert fenced().stock(STORE, 3).round(need("e3", 1, "s-e1", A=2)) == Handout()
+
+
+def test_units_that_the_store_s_own_orders_wait_for_are_not_kept_for_customers_as_well():
+    world = fenced(need("e1", 1, "s-e1", A=2), need("e2", 2, "s-e1", A=1)).stock(STORE, 0, e1=4)
+    assert world.round() == Handout()
+    world.stock(STORE, 0, e1=1)
+    assert world.round() == Handout(recalls={"e1": {STORE: 1}})
+
+
+def test_a_third_edge_gives_what_it_has_of_a_store():
+    world = fenced(need("e2", 1, "s-e1", A=1)).stock(STORE, 0, e1=2, e3=1)
+    assert world.round() == Handout(recalls={"e3": {STORE: 1}})
+
+
+def test_units_on_their_way_are_the_store_s_while_it_lacks_them():
+    world = fenced(need("e2", 1, "s-e1", A=1)).stock(STORE, 0, e1=1, e3=5)
+    assert world.round() == Handout()  # what e3 returned would be the store's
+    world.stock(STORE, 1)
+    assert world.round() == Handout(recalls={"e3": {STORE: 1}})
+    world.answer(Handout(recalls={"e3": {STORE: 1}}))
+    assert world.round() == Handout(grants={"e2": {STORE: 1}})
+
+
 # Rounds until nothing moves.
 
 
@@ -260,13 +314,15 @@ needs = st.lists(
     present=st.sets(st.sampled_from(EDGES)),
     missing=st.dictionaries(cells, st.integers(0, 6), max_size=2),
     settle=st.booleans(),
+    territory=st.sampled_from([TERRITORY, FENCED]),
 )
 def test_any_mix_comes_to_rest_and_nobody_waits_whom_one_node_could_serve(
-    stocked, wanted, present, missing, settle
+    stocked, wanted, present, missing, settle, territory
 ):
     world = World(
         [need(edge, n, *nodes, **units) for n, (edge, nodes, units) in enumerate(wanted)],
         frozenset(present),
+        territory,
     )
     for cell, (pool, shares) in stocked.items():
         world.stock(cell, pool, **shares)
@@ -304,8 +360,15 @@ def could(world, one, node, claimed):
         cell = (node, sku)
         balance = world.book.balances.get(cell)
         pool = max(0, balance.pool) if balance else 0
-        others = {one.edge_id, *world.present}
-        if pool + sum(left(world, x, cell, claimed) for x in others) < units:
+        free = {x: left(world, x, cell, claimed) for x in EDGES}
+        home = world.territory.home[node]
+        if one.edge_id != home:
+            fence = world.territory.walk_in.get(node, 0)
+            pool -= max(0, fence - free[home])
+            free[home] = max(0, free[home] - fence)
+        own = free.pop(one.edge_id)
+        others = pool + sum(free[x] for x in free if x in world.present)
+        if own + (others if pool >= 0 else 0) < units:
             return False
     return True
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from edge.commands import FromDevice
+from edge.incoming import Lot
 from edge.quarantine import read_quarantine
+from edge.records import Decision
 from edge.store import QUARANTINE_ROWS_MAX, Store
 from shared.errors import NotJsonError, StorageError
 from shared.events import (
@@ -17,6 +19,7 @@ from shared.events import (
     PickRejected,
 )
 from shared.frames import Rejoin
+from shared.lots import OVERDUE_MS
 from shared.parts import Contact
 from tests.shop import NOON_MS, Shop, device_event, open_shop, payment, task_of
 
@@ -106,6 +109,28 @@ def test_an_older_file_is_migrated_in_place(tmp_path: Path) -> None:
         names = {row[0] for row in connection.execute("select name from sqlite_master")}
     connection.close()
     assert {"log", "cells", "orders", "tasks", "_sqlite_migrations"} <= names
+
+
+def test_a_file_that_knew_only_times_of_arrivals_learns_of_lots(tmp_path: Path) -> None:
+    Store(tmp_path / "edge.db").close()
+    with sqlite3.connect(tmp_path / "edge.db") as connection:
+        connection.executescript(
+            "drop table incoming;"
+            "create table arrivals (sku text, expected_ms integer, primary key (sku, expected_ms));"
+            "insert into arrivals values ('sku-1', 99);"
+            "delete from _sqlite_migrations where name = 'm004_incoming'"
+        )
+    connection.close()
+    store = Store(tmp_path / "edge.db")
+    assert list(store.incoming(0)) == []
+    lot = Lot("dc", "asn-1", "sku-1", 5, NOON_MS, 700, "inspection")
+    store.write(Decision(incoming=[lot]))
+    store.commit()
+    store.forget_past(NOON_MS + OVERDUE_MS - 1)
+    assert list(store.incoming(0)) == [lot]
+    store.forget_past(NOON_MS + OVERDUE_MS)
+    assert list(store.incoming(0)) == []
+    store.close()
 
 
 # The log's retention.
