@@ -166,7 +166,9 @@ def _check_waiting(simulation: "Simulation") -> None:
     for edge_id, edge in simulation.edges.items():
         assert edge.core is not None
         for order in edge.core.store.parked_orders():
-            found = checks.could_ship(checks.books[edge_id], order.parked)
+            # What waits for stock on its way does so although others have some.
+            parked = [x for x in order.parked if x.reason != "incoming"]
+            found = checks.could_ship(checks.books[edge_id], parked)
             if found is not None and found[0] not in order.failed:
                 raise ViolationError(
                     "waiting", f"{edge_id}'s order {order.order_id} waits for {found[1]}; "

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from shared.errors import ConfigError
 from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
-from shared.parts import Destination
+from shared.parts import Destination, FenceName
 from shared.sourcing import Profile
 
 START_MS: Final = 1_736_740_800_000
@@ -145,6 +145,10 @@ def draw_weather(scenario: Scenario) -> Weather:
     )
 
 
+BROKEN: Final[tuple[list[FenceName], ...]] = ([], ["walk_in"], ["packages_max", "split_allowed"])
+"""What plans may break."""
+
+
 def draw_world(scenario: Scenario) -> World:
     """Places, lanes and products."""
     random = Random(f"{scenario.seed}/world")
@@ -177,6 +181,7 @@ def draw_world(scenario: Scenario) -> World:
         Step(weight_g_max=20_000, price_minor=1_500),
     ]
     far = [Step(weight_g_max=1_000, price_minor=900), Step(weight_g_max=20_000, price_minor=2_500)]
+    judged = Random(f"{scenario.seed}/profile")
     network = Network(
         version=1,
         currency="CNY",
@@ -185,6 +190,9 @@ def draw_world(scenario: Scenario) -> World:
             split_cost_minor=random.choice((0, 400, 2_000)),
             late_minor_per_h=100,
             packages_max=4,
+            incoming_minor_per_h=judged.choice((None, None, 1, 50)),
+            split_lines=judged.random() < 0.4,
+            relax=judged.choice(BROKEN),
         ),
         nodes=nodes,
         services=[Service(service_id="standard", name="Standard", weight_g_max=20_000)],
