@@ -5,8 +5,11 @@ made from its start (`shared.parts.slot_sku`). A node that has announced none ta
 Times are milliseconds since 1970 UTC.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shared.clock import to_datetime, to_ms
 from shared.events import CapacityAnnounced
@@ -19,6 +22,23 @@ class Slot(NamedTuple):
     starts_ms: int
     ends_ms: int
     sku: str
+
+
+class Board(NamedTuple):
+    """All slots, laid out by the positions of one snapshot's nodes; S slots.
+
+    Attributes:
+        first: int64[N + 1], first slot of each node, and the end; a node's are in order.
+        starts_ms, ends_ms: int64[S].
+        left: int64[S], packages that this edge may still put into each.
+        slots: the same by name.
+    """
+
+    first: NDArray[np.int64]
+    starts_ms: NDArray[np.int64]
+    ends_ms: NDArray[np.int64]
+    left: NDArray[np.int64]
+    slots: list[Slot]
 
 
 class Slots:
@@ -36,6 +56,9 @@ class Slots:
     ) -> None:
         """See the class."""
         self._slots: dict[str, list[Slot]] = {}
+        self._board: Board | None = None
+        self._board_of: Mapping[str, int] = {}
+        self._place: dict[tuple[str, str], int] = {}  # on the board
         for node_id, starts_ms, ends_ms in announced:
             self._add(node_id, starts_ms, ends_ms)
         self._share = {(node, sku): units for node, sku, units in cells if is_slot(sku)}
@@ -50,6 +73,7 @@ class Slots:
         slots[:] = [slot for slot in slots if slot.starts_ms != starts_ms]
         slots.append(Slot(starts_ms, ends_ms, slot_sku(to_datetime(starts_ms))))
         slots.sort()
+        self._board = None
 
     def move(self, cells: Sequence[CellUnits], sign: int) -> None:
         """Add (`sign` +1) or take (-1) units; other goods are left out."""
@@ -58,22 +82,50 @@ class Slots:
                 key = cell.node_id, cell.sku
                 self._share[key] = self._share.get(key, 0) + sign * cell.quantity
                 assert self._share[key] >= 0, f"share of {cell} would be {self._share[key]}"
+                if self._board is not None and key in self._place:
+                    self._board.left[self._place[key]] = self._share[key]
 
     def clear(self) -> None:
         """Nothing may be promised any more."""
         self._share.clear()
+        self._board = None
 
     def share(self, node_id: str, sku: str) -> int:
         """Packages that this edge may still put into a slot."""
         return self._share.get((node_id, sku), 0)
 
-    def nodes(self) -> Iterable[str]:
-        """Nodes that have announced slots."""
-        return self._slots
+    def of(self, node_id: str) -> Sequence[Slot]:
+        """The slots that a node has announced, in order."""
+        return self._slots.get(node_id, ())
 
-    def first(self, node_id: str, ready_ms: int, packages: int = 1) -> Slot | None:
-        """The first slot of a node in which a package that is ready then can still be picked."""
-        for slot in self._slots.get(node_id, ()):
-            if slot.ends_ms > ready_ms and self.share(node_id, slot.sku) >= packages:
-                return slot
-        return None
+    def board(self, node_ix: Mapping[str, int]) -> Board | None:
+        """All slots by position of the node; None where no node has announced any.
+
+        It is kept, and follows every share, until slots are announced or other positions asked.
+
+        Args:
+            node_ix: the positions, in their order.
+        """
+        if self._slots and (self._board is None or self._board_of is not node_ix):
+            self._board, self._board_of = self._lay_out(node_ix), node_ix
+        return self._board
+
+    def _lay_out(self, node_ix: Mapping[str, int]) -> Board | None:
+        first, self._place = [0], {}
+        slots: list[Slot] = []
+        left: list[int] = []
+        for node_id in node_ix:
+            for slot in self._slots.get(node_id, ()):
+                self._place[node_id, slot.sku] = len(slots)
+                left.append(self.share(node_id, slot.sku))
+                slots.append(slot)
+            first.append(len(slots))
+        if not slots:
+            return None
+        return Board(
+            first=np.array(first, np.int64),
+            starts_ms=np.array([slot.starts_ms for slot in slots], np.int64),
+            ends_ms=np.array([slot.ends_ms for slot in slots], np.int64),
+            left=np.array(left, np.int64),
+            slots=slots,
+        )

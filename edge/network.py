@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge import transits
 from edge.areas import Areas
-from edge.routing.calendar import waits_min
+from edge.routing.calendar import ready_at
 from edge.routing.lateness import unwidened
 from shared.clock import to_ms
 from shared.frames import encode_bulk
@@ -26,7 +26,6 @@ Ints = NDArray[np.int64]
 COUNTER = "counter"
 """The service by which goods leave over the counter: no carrier, no tariff, no transit."""
 
-_MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)
 
@@ -211,21 +210,8 @@ class Snapshot:
         return self._areas.outside(lat, lon)
 
     def ready_ms(self, nodes: Ints, now_ms: int) -> Ints:
-        """When each node has a package ready that is ordered now, if all goes as stated.
-
-        Work starts at once within opening hours, else at the next opening, and takes the
-        node's handling time.
-
-        Args:
-            nodes: int64[O], positions of nodes.
-            now_ms: milliseconds since 1970 UTC.
-
-        Returns:
-            int64[O], milliseconds since 1970 UTC.
-        """
-        wait_min = waits_min(now_ms // _MINUTE_MS, nodes, self.calendar)
-        ready: Ints = now_ms + (wait_min + self.handling_min[nodes]) * _MINUTE_MS
-        return ready
+        """When each of some nodes has a package ready that is ordered now: see `ready_at`."""
+        return ready_at(now_ms, nodes, self.calendar, self.handling_min)
 
     def widen_per_mille(self, now_ms: int) -> int:
         """How much wider the spread of the network's times is for their age."""

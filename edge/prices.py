@@ -34,7 +34,7 @@ class Rates:
         self.node_delay_min: Ints = np.zeros(nodes, np.int64)
         self.node_minor: Ints = np.zeros(nodes, np.int64)
         self._lanes: dict[tuple[int, str], tuple[int, int]] = {}
-        self._bids: dict[int, list[tuple[int, int]]] = {}
+        self._bids: dict[int, tuple[Ints, Ints]] = {}
         if prices is None:
             return
         for backlog in prices.backlogs:
@@ -46,10 +46,16 @@ class Rates:
             service = snapshot.service_ix.get(lane.service_id)
             if service is not None:
                 self._lanes[service, lane.region] = lane.delay_min, lane.price_minor
+        bids: dict[int, dict[int, int]] = {}
         for bid in prices.bids:
             node, product = snapshot.node_ix.get(bid.node_id), snapshot.sku_ix.get(bid.sku)
             if node is not None and product is not None:
-                self._bids.setdefault(product, []).append((node, bid.price_minor))
+                bids.setdefault(product, {})[node] = bid.price_minor
+        for product, of_node in bids.items():
+            self._bids[product] = (
+                np.array(list(of_node), np.int64),
+                np.array(list(of_node.values()), np.int64),
+            )
 
     def counted_per_mille(self, now_ms: int) -> int:
         """For how much of themselves the prices count at a moment."""
@@ -83,6 +89,7 @@ class Rates:
             return None
         rows: Ints = np.zeros((len(products), nodes), np.int64)
         for row, product in zip(rows, products, strict=True):
-            for node, minor in self._bids.get(product, ()):
-                row[node] = minor
+            if product in self._bids:
+                at, minor = self._bids[product]
+                row[at] = minor
         return rows

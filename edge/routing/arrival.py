@@ -15,16 +15,15 @@ its arrival costs what the profile says for a customer who prefers economy, or e
 
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from edge.network import Ints, Options, Snapshot
 from edge.routing.kernel import Table, Tails
 from edge.routing.lateness import (
     arrival_min,
+    even_ppm,
     expected_cost,
-    late_by,
     lateness,
     one_ppm,
+    promised,
     unwidened,
 )
 from shared.limits import COST_MINOR_MAX
@@ -33,7 +32,6 @@ from shared.sourcing import Profile
 
 _MINUTE_MS = 60_000
 _FAR_MIN = 1 << 40
-_EVEN_PPM = one_ppm // 2
 
 
 class Promise(NamedTuple):
@@ -66,7 +64,7 @@ class Arrivals:
         """See the class."""
         self._snapshot = snapshot
         self._options = options
-        self._ready_min: Ints = -(-ready_ms // _MINUTE_MS)
+        self._ready_ms = ready_ms
         self._delay_min = delay_min
         self._now_ms = now_ms
         self._widen = snapshot.widen_per_mille(now_ms)
@@ -76,43 +74,45 @@ class Arrivals:
         snapshot, options = self._snapshot, self._options
         late_ppm, late_s = lateness(
             snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen, options.node,
-            options.tail, options.pickup, self._ready_min, self._by_min(deadline_ms),
+            options.tail, options.pickup, self._ready_ms, self._delay_min, _to_min(deadline_ms),
         )  # fmt: skip
         return late_ppm, late_s
 
     def lateness_minor(self, deadline_ms: int, profile: Profile) -> Ints:
         """int64[O], the expected cost of lateness."""
-        cost = self._expected(deadline_ms, profile.late_minor, profile.late_minor_per_h)
-        return np.minimum(cost, LATENESS_MINOR_MAX)
+        return self._expected(
+            deadline_ms, profile.late_minor, profile.late_minor_per_h, LATENESS_MINOR_MAX
+        )
 
     def speed_minor(self, minor_per_h: int) -> Ints:
         """int64[O], what the expected hours until the arrival cost."""
-        return np.minimum(self._expected(self._now_ms, 0, minor_per_h), SPEED_MINOR_MAX)
+        return self._expected(self._now_ms, 0, minor_per_h, SPEED_MINOR_MAX)
 
-    def _expected(self, moment_ms: int, minor: int, minor_per_h: int) -> Ints:
-        if not minor and not minor_per_h:
-            return np.zeros(len(self._ready_min), np.int64)
+    def _expected(self, moment_ms: int, minor: int, minor_per_h: int, minor_max: int) -> Ints:
         snapshot, options = self._snapshot, self._options
         return expected_cost(
             snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen, options.node,
-            options.tail, options.pickup, self._ready_min, self._by_min(moment_ms), minor,
-            minor_per_h,
+            options.tail, options.pickup, self._ready_ms, self._delay_min, _to_min(moment_ms),
+            minor, minor_per_h, minor_max,
         )  # fmt: skip
 
     def edd_ms(self, option: int) -> int:
         """When one option is as likely there as not, milliseconds since 1970 UTC."""
-        return arrival_min(*self._one(option), _EVEN_PPM) * _MINUTE_MS + self._delay_ms(option)
+        edd_min = arrival_min(*self._one(option), even_ppm) + int(self._delay_min[option])
+        return edd_min * _MINUTE_MS
 
     def promise(self, option: int, deadline_ms: int | None, promise_per_mille: int) -> Promise:
         """What a package by one option is promised; P(on time) only where there is a deadline."""
-        one = self._one(option)
-        late_max_ppm = one_ppm - promise_per_mille * 1_000
-        on_time = None
-        if deadline_ms is not None:
-            by_min = _to_min(deadline_ms) - int(self._delay_min[option])
-            on_time = (one_ppm + 500 - late_by(*one, by_min)[0]) // 1_000
-        arrives_ms = arrival_min(*one, late_max_ppm) * _MINUTE_MS + self._delay_ms(option)
-        return Promise(edd_ms=self.edd_ms(option), arrives_ms=arrives_ms, on_time_per_mille=on_time)
+        delay_min = int(self._delay_min[option])
+        by_min = 0 if deadline_ms is None else _to_min(deadline_ms) - delay_min
+        edd_min, arrives_min, late_ppm = promised(
+            *self._one(option), one_ppm - promise_per_mille * 1_000, by_min
+        )
+        return Promise(
+            edd_ms=(edd_min + delay_min) * _MINUTE_MS,
+            arrives_ms=(arrives_min + delay_min) * _MINUTE_MS,
+            on_time_per_mille=None if deadline_ms is None else (one_ppm + 500 - late_ppm) // 1_000,
+        )
 
     def stale(self) -> list[StaleInput]:
         """What was too old to be taken as it stands."""
@@ -127,14 +127,8 @@ class Arrivals:
         return (
             snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen,
             int(options.node[option]), int(options.tail[option]), int(options.pickup[option]),
-            int(self._ready_min[option]),
+            -(-int(self._ready_ms[option]) // _MINUTE_MS),
         )  # fmt: skip
-
-    def _by_min(self, moment_ms: int) -> Ints:
-        return _to_min(moment_ms) - self._delay_min
-
-    def _delay_ms(self, option: int) -> int:
-        return int(self._delay_min[option]) * _MINUTE_MS
 
 
 def _to_min(moment_ms: int) -> int:

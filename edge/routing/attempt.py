@@ -1,5 +1,6 @@
 """One try at a question: gathered, solved, not yet told."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,8 @@ class Attempt:
 
     def whole(self) -> bool:
         """Whether every line is planned."""
+        if self.solution is not None and self.routed.all() and not self.gathered.waiting:
+            return True
         wants = self.gathered.asked.question.wants
         return self.planned() == {(want.line, want.node_id) for want in wants}
 
@@ -52,7 +55,7 @@ class Attempt:
             masks = gathered.masks[:, ~self.routed]
             bits = int(np.bitwise_or.reduce(masks[masks <= fences.relaxable], initial=0))
         if self.solution is None:
-            bits |= fences.packages_max if self.routed.any() else 0
+            bits |= fences.packages_max if self.chosen.size else 0
         if len(question.wants) > 1 and not question.customer.split_allowed:
             bits |= fences.split_allowed
         return bits
@@ -71,10 +74,10 @@ def attempt(asked: Asked) -> Attempt:
 
 
 def _solve(gathered: Gathered) -> Attempt:
-    routed: Bools = np.logical_or.reduce(gathered.can, axis=0)
-    chosen = np.flatnonzero(routed)
+    routed = gathered.routed
+    (chosen,) = routed.nonzero()
     # What waits will need a package of its own one day: keep room for it.
-    packages_max = gathered.packages_max() - (0 if routed.all() else 1)
+    packages_max = gathered.packages_max() - (0 if len(chosen) == len(routed) else 1)
     if not chosen.size or packages_max < 1:
         return Attempt(gathered, routed, chosen)
     problem = gathered.problem(chosen, packages_max)
@@ -87,14 +90,14 @@ def _solve(gathered: Gathered) -> Attempt:
 def _crowded(found: Attempt) -> set[int]:
     """Nodes that get more packages than this edge may put into their slot."""
     gathered = found.gathered
-    if found.solution is None or not gathered.slot_of:
+    if found.solution is None or gathered.board is None:
         return set()
-    slots, nodes = gathered.asked.known.slots, gathered.snapshot.network.nodes
     shelf = found.solution.option[found.solution.option < gathered.shelf]
-    taken, counts = np.unique(gathered.options.node[shelf], return_counts=True)
+    taken = Counter(gathered.options.node[shelf].tolist())
+    slots, nodes = gathered.asked.known.slots, gathered.snapshot.network.nodes
     return {
         node
-        for node, count in zip(taken.tolist(), counts.tolist(), strict=True)
-        if node in gathered.slot_of
-        and count > slots.share(nodes[node].node_id, gathered.slot_of[node].sku)
+        for node, packages in taken.items()
+        if (slot := gathered.slot_of(node)) is not None
+        and packages > slots.share(nodes[node].node_id, slot.sku)
     }

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.routing.kernel import Ints, Table, kernel
+from edge.routing.kernel import Flags, Ints, Table, kernel
 
 walk_in = 1 << 0
 tier_promise = 1 << 1
@@ -28,6 +28,7 @@ failed_before = 1 << 11
 packages_max = 1 << 12
 split_allowed = 1 << 13
 """The last two fence in the plan as a whole; no option has them."""
+everything = (1 << 14) - 1
 
 NAMES: Final = (
     "walk_in", "tier_promise", "required_services", "forbidden_services", "required_nodes",
@@ -80,6 +81,10 @@ def fence_masks(
         of_option: int64[O], fences that keep the option out whatever it is to ship.
     """
     options, groups = len(column), len(weight_g)
+    heaviest_g, any_class = 0, 0
+    for g in range(groups):
+        heaviest_g = max(heaviest_g, weight_g[g])
+        any_class |= classes[g]
     masks = np.empty((options, groups), np.int64)
     stocked = np.zeros(groups, np.int64)
     for o in range(options):
@@ -94,10 +99,47 @@ def fence_masks(
                         bits |= walk_in
                 stocked[g] = bits
         for g in range(groups):
-            bits = of_option[o] | stocked[g]
-            if weight_g[g] > limit_g[o]:
-                bits |= carrier_limit
-            if classes[g] & ~ability[o]:
-                bits |= goods_class
-            masks[o, g] = bits
+            masks[o, g] = of_option[o] | stocked[g]
+        if heaviest_g > limit_g[o] or any_class & ~ability[o]:
+            for g in range(groups):
+                if weight_g[g] > limit_g[o]:
+                    masks[o, g] |= carrier_limit
+                if classes[g] & ~ability[o]:
+                    masks[o, g] |= goods_class
     return masks
+
+
+@kernel
+def allowed(masks: Table, relaxed: int) -> tuple[Flags, Ints]:
+    """Where no fence is left: bool[O, G], and how many options each group has, int64[G].
+
+    Args:
+        masks: int64[O, G].
+        relaxed: fences that count for nothing.
+    """
+    options, groups = masks.shape
+    can = np.empty((options, groups), np.bool_)
+    count = np.zeros(groups, np.int64)
+    for o in range(options):
+        for g in range(groups):
+            can[o, g] = masks[o, g] & ~relaxed == 0
+            count[g] += can[o, g]
+    return can, count
+
+
+@kernel
+def least_masks(masks: Table, first: Ints, relaxed: int) -> Ints:
+    """What keeps nodes out: int64[K], the smallest mask of any option of each for any group.
+
+    Args:
+        masks: int64[O, G], the options of a node follow each other.
+        first: int64[K + 1], first option of each node, and the end.
+        relaxed: fences that count for nothing.
+    """
+    least = np.empty(len(first) - 1, np.int64)
+    for k in range(len(least)):
+        least[k] = everything
+        for o in range(first[k], first[k + 1]):
+            for g in range(masks.shape[1]):
+                least[k] = min(least[k], masks[o, g] & ~relaxed)
+    return least

@@ -5,6 +5,7 @@ service; behind those that ship from the shelf stand, where stock is on its way,
 again with a later ship date (`edge.routing.waiting`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -12,11 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capacity import Slot
+from edge.capacity import Board, Slot
 from edge.network import Ints
 from edge.routing import fences
 from edge.routing.arrival import Arrivals
-from edge.routing.fences import fence_masks
+from edge.routing.calendar import first_slots, full, ready_at
+from edge.routing.fences import allowed, fence_masks
 from edge.routing.known import Known
 from edge.routing.problem import Problem
 from edge.routing.question import Question, Want, group_wants
@@ -75,50 +77,43 @@ class Gathered:
         self._entries()
         self.shares: Ints = known.stock.share[self.products]
         self.base = known.base(question, asked.profile, now_ms)
-        self.options = self.base.options
-        self.rows: Ints = np.arange(len(self.options.node))
-        self.ready_ms = snapshot.ready_ms(self.options.node, now_ms)
-        if known.rates.node_delay_min.any():
-            counted = known.rates.counted_per_mille(now_ms)
-            delay_min = known.rates.node_delay_min[self.options.node] * counted // 1_000
-            self.ready_ms += delay_min * 60_000
-        self.fenced = self.base.fenced
-        self.preference = self.base.preference
-        self.full = set(crowded)
-        self.slot_of: dict[int, Slot] = {}
-        self.congestion: Ints | None = None
+        self.options, self.rows = self.base.options, self.base.every
+        self.fenced, self.preference = self.base.fenced, self.base.preference
+        self.delay_min = self.base.delay_min
+        self.crowded = crowded
         self._fence_options()
-        self.waiting: list[Waiting] = []
+        self._take_slots()
         self._fence_groups()
-        self._await_stock()
-        self.arrivals = Arrivals(
-            snapshot, self.options, self.ready_ms, self.base.delay_min[self.rows], now_ms
-        )
+        self.waiting = waiting_for(self)
+        if self.waiting:
+            self._await_stock()
+        self.arrivals = Arrivals(snapshot, self.options, self.ready_ms, self.delay_min, now_ms)
         self._keep_tier_promise()
-        self.can: Bools = (self.masks & ~asked.relaxed) == 0
+        can, options = allowed(self.masks, asked.relaxed)
+        self.can: Bools = can
+        self.routed: Bools = options > 0
         self._price()
 
     def _entries(self) -> None:
-        units_of: list[dict[str, int]] = []
+        snapshot, starts = self.snapshot, [0]
+        self.skus: list[str] = []
+        demand: list[int] = []
         for group in self.groups:
             units: dict[str, int] = {}
             for want in group:
                 units[want.sku] = units.get(want.sku, 0) + want.quantity
-            units_of.append(units)
-        snapshot = self.snapshot
-        self.skus = list(chain.from_iterable(units_of))
+            self.skus += units
+            demand += units.values()
+            starts.append(len(demand))
         self.products = np.array([snapshot.sku_ix[sku] for sku in self.skus], np.int64)
-        self.demand = np.array([n for units in units_of for n in units.values()], np.int64)
-        starts = [0]
-        for units in units_of:
-            starts.append(starts[-1] + len(units))
+        self.demand = np.array(demand, np.int64)
         self.starts = np.array(starts, np.int64)
         first = self.starts[:-1]
         self.weight_g: Ints = np.add.reduceat(self.demand * snapshot.weight_g[self.products], first)
         self.classes: Ints = np.bitwise_or.reduceat(snapshot.classes[self.products], first)
 
     def _fence_options(self) -> None:
-        """What keeps an option out whatever it is to ship: the order's wishes, geofence, slots."""
+        """What keeps an option out whatever it is to ship: the order's wishes, geofence."""
         question, known = self.asked.question, self.asked.known
         limits = question.fulfilment.limits
         if limits != _NO_LIMITS:
@@ -136,10 +131,8 @@ class Gathered:
                 self.fenced = np.where(
                     outside[self.options.node], self.fenced | fences.area, self.fenced
                 )
-        if question.fulfilment.kind != "carry_out":  # which nobody picks
-            self._take_slots()
-        if self.full:
-            self._fence_nodes(self.full, fences.capacity)
+        if self.crowded:
+            self._fence_nodes(self.crowded, fences.capacity)
 
     def _fence_nodes(self, nodes: set[int], fence: int) -> None:
         self.fenced = self.fenced.copy()
@@ -148,26 +141,38 @@ class Gathered:
                 self.fenced[self.base.rows[node]] |= fence
 
     def _take_slots(self) -> None:
-        """Where nodes have announced slots, a package waits for the first with room."""
-        slots, profile = self.asked.known.slots, self.asked.profile
-        for node_id in slots.nodes():
-            node = self.snapshot.node_ix.get(node_id, -1)
-            rows = self.base.rows.get(node)
-            if rows is None:
-                continue
-            slot = slots.first(node_id, int(self.ready_ms[rows.start]))
-            if slot is None:
-                self.full.add(node)
-                continue
-            self.slot_of[node] = slot
-            self.ready_ms[rows] = np.maximum(self.ready_ms[rows], slot.starts_ms)
-            over = profile.congestion_packages - slots.share(node_id, slot.sku) + 1
-            if profile.congestion_minor and over > 0:
-                if self.congestion is None:
-                    self.congestion = np.zeros(len(self.rows), np.int64)
-                self.congestion[rows] = (
-                    profile.congestion_minor * over // profile.congestion_packages
-                )
+        """When nodes are ready; where they have announced slots, in the first with room."""
+        known, base, profile = self.asked.known, self.base, self.asked.profile
+        ready_ms = ready_at(
+            self.asked.now_ms, base.nodes, self.snapshot.calendar, base.handling_min
+        )
+        self.board: Board | None = None
+        self.congestion: Ints | None = None
+        if self.asked.question.fulfilment.kind != "carry_out":  # which nobody picks
+            self.board = known.slots.board(self.snapshot.node_ix)
+        if self.board is None:
+            self.ready_ms = ready_ms[base.site]
+            return
+        board = self.board
+        slot = first_slots(ready_ms, base.nodes, board.first, board.ends_ms, board.left)
+        self.slot, held = slot, slot >= 0
+        self.slot_ms: Ints = np.where(held, board.starts_ms.take(slot, mode="clip"), slot)
+        self.ready_ms = np.maximum(ready_ms, self.slot_ms)[base.site]
+        lacking = slot == full
+        if lacking.any():
+            bits = np.where(lacking, fences.capacity, 0)
+            self.fenced = self.fenced | bits[base.site]
+        if profile.congestion_minor:
+            packages = profile.congestion_packages
+            over = np.maximum(packages + 1 - board.left.take(slot, mode="clip"), 0) * held
+            self.congestion = (profile.congestion_minor * over // packages)[base.site]
+
+    def slot_of(self, node: int) -> Slot | None:
+        """Where a package from a node's shelf is picked."""
+        if self.board is None:
+            return None
+        slot = int(self.slot[self.base.site[self.base.rows[node].start]])
+        return self.board.slots[slot] if slot >= 0 else None
 
     def _fence_groups(self) -> None:
         """What keeps an option from a group: shares, weight, classes of goods."""
@@ -186,17 +191,14 @@ class Gathered:
 
     def _await_stock(self) -> None:
         """Put the options behind the others that ship once stock has arrived."""
-        self.waiting = waiting_for(self)
-        if not self.waiting:
-            return
         shelf = len(self.rows)
-        rows = np.concatenate([np.arange(len(self.rows)), *(x.rows for x in self.waiting)])
+        self.rows = rows = np.concatenate([self.rows, *(x.rows for x in self.waiting)])
         self.ready_ms = np.concatenate(
             [self.ready_ms, *(later_ready_ms(self, x) for x in self.waiting)]
         )
         self.masks = np.vstack([self.masks, *(x.masks for x in self.waiting)])
-        self.rows, self.options = rows, self.options.take(rows)
-        self.preference = self.preference[rows]
+        self.options = self.options.take(rows)
+        self.preference, self.delay_min = self.preference[rows], self.delay_min[rows]
         if self.congestion is not None:
             self.congestion = self.congestion[rows]
             self.congestion[shelf:] = 0
@@ -230,60 +232,69 @@ class Gathered:
         self.masks[broken] |= fences.tier_promise
 
     def _price(self) -> None:
-        """int64[O] per package, int64[O, G] per group."""
-        base, rows, profile = self.base, self.rows, self.asked.profile
-        question = self.asked.question
-        zero = np.zeros(len(rows), np.int64)
-        deadline = question.fulfilment.deadline
-        self.lateness, self.speed = zero, zero
-        if deadline is not None:
-            self.lateness = self.arrivals.lateness_minor(to_ms(deadline), profile)
+        """int64[O] per package, int64[O, G] per group; None for what costs nothing."""
+        base, profile, question = self.base, self.asked.profile, self.asked.question
+        deadline, delivery = question.fulfilment.deadline, question.fulfilment.kind == "delivery"
         per_h = {
             "economy": profile.economy_minor_per_h,
             "standard": profile.standard_minor_per_h,
             "express": profile.express_minor_per_h,
         }[question.customer.speed]
-        if per_h and question.fulfilment.kind == "delivery":
+        self.lateness: Ints | None = None
+        self.speed: Ints | None = None
+        if deadline is not None and (profile.late_minor or profile.late_minor_per_h):
+            self.lateness = self.arrivals.lateness_minor(to_ms(deadline), profile)
+        if delivery and per_h:
             self.speed = self.arrivals.speed_minor(per_h)
-        self.wait = zero
-        if self.waiting:
-            hours = [np.zeros(self.shelf, np.int64)]
-            for x in self.waiting:
-                minor = (x.until_ms - self.asked.now_ms) * (profile.incoming_minor_per_h or 0)
-                hours.append(np.full(len(x.rows), min(minor // _HOUR_MS, WAITING_MINOR_MAX)))
-            self.wait = np.concatenate(hours)
-            fixed = (base.handling + base.backlog + base.saturation)[rows]
-        else:
-            fixed = base.handling + base.backlog + base.saturation
-        fixed = fixed + self.preference + self.lateness + self.speed + self.wait
-        self.fixed: Ints = fixed if self.congestion is None else fixed + self.congestion
+        self.wait = self._wait() if self.waiting else None
+        self.fixed: Ints = (base.cost[self.rows] if self.waiting else base.cost) + self.preference
+        for part in (self.congestion, self.lateness, self.speed, self.wait):
+            if part is not None:
+                self.fixed += part
         self.rejection = self._rejection()
         self.bid = self._bid()
         parts = [x for x in (self.rejection, self.bid) if x is not None]
-        self.assign: Ints = sum(parts[1:], parts[0]) if parts else np.zeros_like(self.masks)
+        self.assign: Ints = (
+            sum(parts[1:], parts[0]) if parts else np.zeros(self.masks.shape, np.int64)
+        )
+
+    def _wait(self) -> Ints:
+        """What waiting for stock costs; nothing on the shelf."""
+        per_h = self.asked.profile.incoming_minor_per_h or 0
+        hours = np.zeros(len(self.rows), np.int64)
+        hours[self.shelf :] = self._of_waiting(
+            min((x.until_ms - self.asked.now_ms) * per_h // _HOUR_MS, WAITING_MINOR_MAX)
+            for x in self.waiting
+        )
+        return hours
+
+    def _of_waiting(self, values: Iterable[int]) -> Ints:
+        """One value each as one for each option."""
+        return np.repeat(
+            np.fromiter(values, np.int64), [len(waiting.rows) for waiting in self.waiting]
+        )
 
     def _rejection(self) -> Ints | None:
         """What a failed pick costs, times its chance; None where nothing has failed."""
         known, reroute = self.asked.known, self.asked.profile.reroute_minor
-        cost: Ints | None = None
-        starts = self.starts.tolist()
+        node_ix, starts = self.snapshot.node_ix, self.starts.tolist()
+        of_node: Ints | None = None
         for group in range(len(self.groups)):
             for sku in self.skus[starts[group] : starts[group + 1]]:
                 for node_id, chance in known.failures.chances(sku, self.asked.now_ms):
-                    node = self.snapshot.node_ix.get(node_id, -1)
-                    if node not in self.base.rows:
-                        continue
-                    if cost is None:
-                        cost = np.zeros((self.shelf, len(self.groups)), np.int64)
-                    cost[self.base.rows[node], group] += reroute * chance // 1_000
-        if not self.waiting:
-            return cost if cost is None else np.minimum(cost, min(reroute, REJECTION_MINOR_MAX))
-        if cost is None:
-            cost = np.zeros((self.shelf, len(self.groups)), np.int64)
-        held = [reroute * (1_000 - x.release_per_mille) // 1_000 for x in self.waiting]
-        cost = np.vstack(
-            [cost, *(cost[x.rows] + risk for x, risk in zip(self.waiting, held, strict=True))]
-        )
+                    node = node_ix.get(node_id)
+                    if node is not None:
+                        if of_node is None:
+                            of_node = np.zeros((len(node_ix), len(self.groups)), np.int64)
+                        of_node[node, group] += reroute * chance // 1_000
+        if of_node is None and not self.waiting:
+            return None
+        if of_node is None:
+            of_node = np.zeros((len(node_ix), len(self.groups)), np.int64)
+        cost = of_node[self.options.node]
+        if self.waiting:
+            held = (reroute * (1_000 - x.release_per_mille) // 1_000 for x in self.waiting)
+            cost[self.shelf :] += self._of_waiting(held)[:, None]
         return np.minimum(cost, min(reroute, REJECTION_MINOR_MAX))
 
     def _bid(self) -> Ints | None:
@@ -335,11 +346,11 @@ class Gathered:
             tariff_minor=int(snapshot.step_price[tariff, step]),
             handling_minor=int(base.handling[row]),
             backlog_minor=int(base.backlog[row]),
-            congestion_minor=0 if self.congestion is None else int(self.congestion[option]),
+            congestion_minor=_at(self.congestion, option),
             saturation_minor=int(base.saturation[row]),
-            lateness_minor=int(self.lateness[option]),
-            speed_minor=int(self.speed[option]),
-            waiting_minor=int(self.wait[option]),
+            lateness_minor=_at(self.lateness, option),
+            speed_minor=_at(self.speed, option),
+            waiting_minor=_at(self.wait, option),
             preference_minor=int(self.preference[option]),
             bid_minor=0 if self.bid is None else int(self.bid[option, inside].sum()),
             rejection_minor=(
@@ -351,3 +362,7 @@ class Gathered:
         """The lines of some groups, in the order's sequence."""
         wants = chain.from_iterable(self.groups[group] for group in groups.tolist())
         return sorted(wants, key=lambda want: want.line)
+
+
+def _at(cost: Ints | None, option: int) -> int:
+    return 0 if cost is None else int(cost[option])

@@ -33,12 +33,18 @@ class Base:
     Attributes:
         options: the options; those of a node follow each other.
         handling, backlog, saturation, preference: int64[O], minor units of a package.
+        cost: int64[O], the first three together.
+        every: int64[O], 0 and up: the rows of all.
         delay_min: int64[O], how much longer carriers take just now.
         ability: int64[O], bits of the classes of goods that node and service can take.
         limit_g: int64[O], the heaviest package.
         fenced: int64[O], fences that keep the option out.
-        first: int64[K + 1], first option of each node, and the end.
+        nodes: int64[K], the nodes that have options.
+        first: int64[K + 1], first option of each, and the end.
+        site: int64[O], where in `nodes` an option's node stands.
         rows: of each node, its options.
+        elsewhere: nodes without any.
+        handling_min: int64[N], how long each node takes just now, its backlog included.
     """
 
     options: Options
@@ -46,12 +52,18 @@ class Base:
     backlog: Ints
     saturation: Ints
     preference: Ints
+    cost: Ints
+    every: Ints
     delay_min: Ints
     ability: Ints
     limit_g: Ints
     fenced: Ints
+    nodes: Ints
     first: Ints
+    site: Ints
     rows: dict[int, slice]
+    elsewhere: list[int]
+    handling_min: Ints
 
 
 class Known:
@@ -132,22 +144,33 @@ class Known:
             ability = ability & snapshot.service_ability[options.service]
         starts = np.flatnonzero(np.diff(options.node, prepend=-1))
         first = np.append(starts, len(options.node))
+        nodes = options.node[starts]
+        handling = snapshot.handling_minor[options.node]
+        backlog = rates.node_minor[options.node] * counted // 1_000
+        saturation = saturation * counted // 1_000
         fenced, preference = self.limits(options, profile.limits, profile.not_preferred_minor)
+        rows = {
+            node: slice(start, end)
+            for node, (start, end) in zip(nodes.tolist(), pairwise(first.tolist()), strict=True)
+        }
         return Base(
             options=options,
-            handling=snapshot.handling_minor[options.node],
-            backlog=rates.node_minor[options.node] * counted // 1_000,
-            saturation=saturation * counted // 1_000,
+            handling=handling,
+            backlog=backlog,
+            saturation=saturation,
             preference=preference,
+            cost=handling + backlog + saturation,
+            every=np.arange(len(options.node)),
             delay_min=delay_min * counted // 1_000,
             ability=ability,
             limit_g=snapshot.limit_g[options.tariff],
             fenced=fenced,
+            nodes=nodes,
             first=first,
-            rows={
-                int(options.node[start]): slice(int(start), int(end))
-                for start, end in pairwise(first)
-            },
+            site=np.repeat(np.arange(len(nodes)), np.diff(first)),
+            rows=rows,
+            elsewhere=[node for node in range(len(snapshot.node_ix)) if node not in rows],
+            handling_min=snapshot.handling_min + rates.node_delay_min * counted // 1_000,
         )
 
     def limits(

@@ -22,10 +22,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.routing.calendar import day_min, is_closed, offset
+from edge.routing.calendar import day_min, is_closed, minute_ms, offset
 from edge.routing.kernel import Ints, Table, Tails, inlined, kernel
 
 one_ppm = 1_000_000
+even_ppm = one_ppm // 2
+"""Of what is as likely late as not."""
 unwidened = 1_000
 bins = 256
 starts, step_bits, middle, edges = range(4)
@@ -128,17 +130,25 @@ def lateness(
     nodes: Ints,
     rows: Ints,
     pickup: Ints,
-    ready_min: Ints,
-    deadline_min: Ints,
+    ready_ms: Ints,
+    delay_min: Ints,
+    deadline_min: int,
 ) -> tuple[Ints, Ints]:
-    """`late_by` of every option: int64[O] parts per million, int64[O] seconds."""
+    """`late_by` of every option: int64[O] parts per million, int64[O] seconds.
+
+    Arguments as there, of each option; but ready times are milliseconds since 1970 UTC, a begun
+    minute counting as a whole one, and `delay_min`, int64[O], is what carriers take longer.
+    """
     late = np.empty(len(nodes), np.int64)
     seconds = np.empty(len(nodes), np.int64)
     for o in range(len(nodes)):
-        late[o], seconds[o] = late_by(
-            tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min[o],
-            deadline_min[o],
-        )  # fmt: skip
+        ready_min, by_min = -(-ready_ms[o] // minute_ms), deadline_min - delay_min[o]
+        if pickup[o] < 0:  # As there, without handing on what only collections need: much faster.
+            late[o], seconds[o] = beyond(tails, rows[o], by_min - ready_min, widen)
+        else:
+            late[o], seconds[o] = late_by(
+                tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min, by_min
+            )
     return late, seconds
 
 
@@ -151,20 +161,28 @@ def expected_cost(
     nodes: Ints,
     rows: Ints,
     pickup: Ints,
-    ready_min: Ints,
-    deadline_min: Ints,
+    ready_ms: Ints,
+    delay_min: Ints,
+    moment_min: int,
     minor: int,
     minor_per_h: int,
+    minor_max: int,
 ) -> Ints:
-    """int64[O], what missing a moment is expected to cost each option: see `arrival`."""
+    """int64[O], what missing a moment is expected to cost each option: see `arrival`.
+
+    Arguments as of `lateness`, then minor units: for missing it, for each hour, and at most.
+    """
     cost = np.empty(len(nodes), np.int64)
     for o in range(len(nodes)):
-        late, seconds = late_by(
-            tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min[o],
-            deadline_min[o],
-        )  # fmt: skip
-        cost[o] = late * minor // one_ppm
-        cost[o] += min(seconds, late_s_max) * minor_per_h // 3_600
+        ready_min, by_min = -(-ready_ms[o] // minute_ms), moment_min - delay_min[o]
+        if pickup[o] < 0:  # As there, without handing on what only collections need: much faster.
+            late, seconds = beyond(tails, rows[o], by_min - ready_min, widen)
+        else:
+            late, seconds = late_by(
+                tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min, by_min
+            )
+        expected = late * minor // one_ppm + min(seconds, late_s_max) * minor_per_h // 3_600
+        cost[o] = min(expected, minor_max)
     return cost
 
 
@@ -192,3 +210,23 @@ def arrival_min(
         else:
             high = middle_min
     return low
+
+
+@kernel
+def promised(
+    tails: Tails,
+    pickups: Table,
+    calendar: Table,
+    widen: int,
+    node: int,
+    row: int,
+    pickup: int,
+    ready_min: int,
+    late_ppm: int,
+    deadline_min: int,
+) -> tuple[int, int, int]:
+    """Of one option: `arrival_min` for an even chance and for `late_ppm`, P(late) at a deadline."""
+    even = arrival_min(tails, pickups, calendar, widen, node, row, pickup, ready_min, even_ppm)
+    arrives = arrival_min(tails, pickups, calendar, widen, node, row, pickup, ready_min, late_ppm)
+    late, _ = late_by(tails, pickups, calendar, widen, node, row, pickup, ready_min, deadline_min)
+    return even, arrives, late

@@ -56,6 +56,9 @@ def group_wants(wants: Sequence[Want], split_allowed: bool) -> list[list[Want]]:
     one cell would have to share it between them. Where the customer refuses splits, all do.
     Pieces of one line go each with what else their node is to ship of it.
     """
+    alone = split_allowed and all(want.group is None for want in wants)
+    if alone and len({want.sku for want in wants}) == len(wants):
+        return [[want] for want in wants]  # As most orders are.
     groups: list[list[Want]] = []
     home: dict[str, list[Want]] = {}
     for want in wants:

@@ -64,19 +64,21 @@ def cheapest_packages(
     # Options in order of tariff, so that a tariff's prices are looked up once; options
     # that can ship nothing are left out.
     end = np.zeros(tariffs + 1, np.int64)
-    useful = np.zeros(len(fixed), np.bool_)
+    whole = np.zeros(len(fixed), np.int64)  # the set of all groups that an option can ship
+    alike = np.empty(len(fixed), np.bool_)  # whether it costs the same whatever it ships
     for o in range(len(fixed)):
+        assigned = 0
         for g in range(groups):
-            if can[o, g]:
-                useful[o] = True
-                end[tariff[o] + 1] += 1
-                break
+            whole[o] |= can[o, g] << g
+            assigned |= assign[o, g]
+        alike[o] = assigned == 0
+        end[tariff[o] + 1] += whole[o] > 0
     for t in range(tariffs):
         end[t + 1] += end[t]
     order = np.empty(end[tariffs], np.int64)
     place = end.copy()
     for o in range(len(fixed)):
-        if useful[o]:
+        if whole[o]:
             order[place[tariff[o]]] = o
             place[tariff[o]] += 1
 
@@ -100,7 +102,13 @@ def cheapest_packages(
                     price[chosen] = step
         for i in range(end[t], end[t + 1]):
             o = order[i]
-            sums[0] = (fixed[o] << option_bits) + o
+            own = (fixed[o] << option_bits) + o
+            if alike[o]:
+                for chosen in range(len(best)):
+                    offered = infinite if chosen & ~whole[o] else own + price[chosen]
+                    best[chosen] = min(best[chosen], offered)
+                continue
+            sums[0] = own
             for g in range(groups):
                 more = assign[o, g] << option_bits if can[o, g] else infinite
                 half = 1 << g

@@ -104,7 +104,7 @@ def _package(gathered: Gathered, option: int, number: int, groups: Ints, weight_
     late_ms = 0 if deadline_ms is None else max(0, promise.arrives_ms - deadline_ms)
     options, node = gathered.options, int(gathered.options.node[option])
     terms = gathered.terms(option, groups, weight_g)
-    slot = gathered.slot_of.get(node)
+    slot = gathered.slot_of(node)
     carbon_g = options.carbon_g[option] + options.carbon_g_per_kg[option] * weight_g // 1_000
     return Package(
         package=number,
@@ -221,17 +221,13 @@ def _candidates(gathered: Gathered, group: int) -> list[str]:
 def _exclusions(gathered: Gathered) -> list[Exclusion]:
     """Why each node that is in no option for any group is out."""
     snapshot, question = gathered.snapshot, gathered.asked.question
-    masks = gathered.masks[: gathered.shelf] & ~gathered.asked.relaxed
-    least: dict[int, int] = {}
-    if masks.size:
-        of_node = np.minimum.reduceat(masks.min(axis=1), gathered.base.first[:-1])
-        nodes = gathered.base.options.node[gathered.base.first[:-1]]
-        least = dict(zip(nodes.tolist(), of_node.tolist(), strict=True))
+    base = gathered.base
+    masks = fences.least_masks(gathered.masks[: gathered.shelf], base.first, gathered.asked.relaxed)
+    (out,) = masks.nonzero()
+    least = dict(zip(base.nodes[out].tolist(), masks[out].tolist(), strict=True))
     found = []
-    for i, node in enumerate(snapshot.network.nodes):
-        mask = least.get(i)
-        if mask == 0:
-            continue
+    for i in sorted([*least, *base.elsewhere]):
+        node, mask = snapshot.network.nodes[i], least.get(i)
         code: ExclusionCode
         if mask is not None:
             code = cast("ExclusionCode", fences.name_of(mask))
@@ -263,8 +259,9 @@ def _digest(gathered: Gathered) -> str:
     for x in gathered.waiting:
         digest.update(repr((x.node, x.until_ms, x.release_per_mille)).encode())
         digest.update(x.masks.tobytes())
-    congestion = 0 if gathered.congestion is None else int(gathered.congestion.sum())
-    digest.update(
-        repr((sorted(gathered.full), sorted(gathered.slot_of.items()), congestion)).encode()
-    )
+    digest.update(repr(sorted(gathered.crowded)).encode())
+    if gathered.board is not None:
+        digest.update(gathered.slot_ms.tobytes())
+    if gathered.congestion is not None:
+        digest.update(gathered.congestion.tobytes())
     return digest.hexdigest()

@@ -12,7 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge.capacity import Slots
+from edge.failures import Failure, Failures
 from edge.network import Ints, Snapshot
+from edge.prices import Rates
 from edge.routing.arrival import Arrivals
 from edge.routing.attempt import Attempt, attempt
 from edge.routing.gather import Asked
@@ -33,8 +36,12 @@ from shared.network import (
     Tariff,
     Transit,
 )
-from shared.parts import Customer, Destination, Fulfilment
-from shared.sourcing import Profile
+from shared.parts import Customer, Destination, Fulfilment, slot_sku
+from shared.prices import Backlog, Bid, Prices, Saturation
+from shared.sourcing import Profile, TierPromise
+from tests.bench.test_bench_kernels import assignment_sums
+from tests.oracle.gather_oracle import ways
+from tests.oracle.subset_oracle import best_plan
 from tests.shop import NOON_MS
 
 NODES, SERVICES, SKUS = 200, 3, 50
@@ -119,17 +126,99 @@ def test_a_whole_decision(benchmark: Any, cutoffs: bool) -> None:
     quantiles(benchmark)
 
 
+def decide(known: Known, question: Question) -> Attempt:
+    return attempt(Asked(known, question, known.profile(question, NOON_MS), NOON_MS))
+
+
+def everything_on() -> tuple[Known, Question]:
+    """Cut-offs, a deadline, a price of time, a promise to the tier; prices, slots, failures."""
+    snapshot, stock, question = scene(True)
+    profile = msgspec.structs.replace(
+        snapshot.network.profile, late_minor=500, standard_minor_per_h=2,
+        congestion_minor=200, congestion_packages=10,
+        tier_promises=[TierPromise(tier="standard", within_h=72, on_time_per_mille=900)],
+    )  # fmt: skip
+    snapshot = Snapshot(msgspec.structs.replace(snapshot.network, profile=profile))
+    rng = np.random.default_rng(5)
+    names, skus = [f"n-{i}" for i in range(NODES)], [want.sku for want in question.wants]
+    starts_ms = [NOON_MS + 3 * i * HOUR_MS for i in range(4)]
+    slots = Slots(
+        [(name, at, at + 3 * HOUR_MS) for name in names for at in starts_ms],
+        [
+            (name, slot_sku(to_datetime(at)), int(rng.integers(0, 12)))
+            for name in names
+            for at in starts_ms
+        ],
+    )
+    failures = Failures(
+        Failure(name, sku, 1_500, NOON_MS - HOUR_MS) for name in names[::10] for sku in skus
+    )
+    prices = Prices(
+        version=1,
+        made_at=to_datetime(NOON_MS),
+        bids=[
+            Bid(node_id=name, sku=sku, price_minor=int(rng.integers(0, 200)))
+            for name in names
+            for sku in skus
+        ],
+        backlogs=[Backlog(node_id=name, delay_min=60, price_minor=40) for name in names],
+        saturations=[Saturation(service_id="s-1", region=HERE.region, delay_min=90)],
+    )
+    rates = Rates(snapshot, prices)
+    return Known(snapshot, stock, slots=slots, failures=failures, rates=rates), question
+
+
 @pytest.mark.benchmark(group="from a decoded order to a plan's options")
-@pytest.mark.parametrize("cutoffs", [False, True], ids=["any time", "cut-offs"])
-def test_gathering_and_solving(benchmark: Any, cutoffs: bool) -> None:
-    snapshot, stock, question = scene(cutoffs)
+@pytest.mark.parametrize("with_", ["any time", "cut-offs", "everything"])
+def test_gathering_and_solving(benchmark: Any, with_: str) -> None:
+    snapshot, stock, question = scene(with_ == "cut-offs")
     known = Known(snapshot, stock)
-
-    def decide() -> Attempt:
-        return attempt(Asked(known, question, known.profile(question, NOON_MS), NOON_MS))
-
-    found = benchmark.pedantic(decide, rounds=3_000, warmup_rounds=50)
+    if with_ == "everything":
+        known, question = everything_on()
+    found = benchmark.pedantic(decide, (known, question), rounds=3_000, warmup_rounds=50)
     assert found.solution is not None
+    quantiles(benchmark)
+
+
+@pytest.mark.benchmark(group="from a decoded order to a plan's options")
+def test_numpy_only_adding_up_what_has_been_gathered(benchmark: Any) -> None:
+    """A peer: every set on every option, neither gathered nor priced by weight nor planned."""
+    snapshot, stock, question = scene()
+    found = decide(Known(snapshot, stock), question)
+    assert found.problem is not None
+    benchmark.pedantic(assignment_sums, (found.problem,), rounds=3_000, warmup_rounds=50)
+    quantiles(benchmark)
+
+
+@pytest.mark.benchmark(group="from a decoded order to a plan's options")
+def test_plain_python_gathering_and_solving(benchmark: Any) -> None:
+    """A peer: the oracles that the kernels are held to."""
+    snapshot, stock, question = scene()
+    known = Known(snapshot, stock)
+    asked = Asked(known, question, known.profile(question, NOON_MS), NOON_MS)
+    found = attempt(asked)
+    problem, solution = found.problem, found.solution
+    assert problem is not None
+    assert solution is not None
+
+    def plainly() -> tuple[list[int], Any]:
+        return [way.fixed() for way in ways(asked, set())], best_plan(problem)
+
+    fixed, plan = benchmark.pedantic(plainly, rounds=3, warmup_rounds=1)
+    assert fixed == problem.fixed.tolist()
+    assert plan[0] == solution.cost
+    quantiles(benchmark)
+
+
+@pytest.mark.benchmark(group="the slots of 200 nodes")
+@pytest.mark.parametrize("slotted", [False, True], ids=["none", "four each"])
+def test_when_nodes_are_ready(benchmark: Any, slotted: bool) -> None:
+    known, question = everything_on()
+    if not slotted:
+        known.slots = Slots()
+    gathered = decide(known, question).gathered
+    benchmark.pedantic(gathered._take_slots, rounds=3_000, warmup_rounds=50)
+    assert (gathered.board is not None) == slotted
     quantiles(benchmark)
 
 

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from edge.routing.lateness import (
     arrival_min,
     beyond,
+    expected_cost,
     late_by,
     lateness,
     one_ppm,
+    promised,
     step_bits,
     unwidened,
 )
@@ -159,10 +161,19 @@ def test_all_options_at_once_are_the_options_one_by_one() -> None:
     ready = READY_MIN + rng.integers(0, 600, 40)
     nodes = np.zeros(40, np.int64)
     tables = rows.tails(), pickups, ALWAYS, 1_100
-    late, seconds = lateness(*tables, nodes, rows_of, pickup, ready, np.full(40, READY_MIN + 3_000))
+    delay = rng.integers(0, 200, 40)
+    options = *tables, nodes, rows_of, pickup, ready * 60_000 - 59_999, delay, READY_MIN + 3_000
+    late, seconds = lateness(*options)
+    cost = expected_cost(*options, 700, 90, 800)
     for o in range(40):
-        one = late_by(*tables, 0, rows_of[o], pickup[o], ready[o], READY_MIN + 3_000)
-        assert one == (late[o], seconds[o])
+        one = *tables, 0, rows_of[o], pickup[o], ready[o]
+        assert (late[o], seconds[o]) == late_by(*one, READY_MIN + 3_000 - delay[o])
+        assert cost[o] == min(late[o] * 700 // one_ppm + seconds[o] * 90 // 3_600, 800)
+        assert promised(*one, 100_000, READY_MIN + 3_000) == (
+            arrival_min(*one, 500_000),
+            arrival_min(*one, 100_000),
+            late_by(*one, READY_MIN + 3_000)[0],
+        )
 
 
 def test_a_duration_that_is_certain_is_a_step() -> None:
