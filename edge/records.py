@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from edge.commands import FollowUp
+from edge.decisions import Decided
 from edge.failures import Failure
 from edge.routing.question import Question, Want
 from shared.envelope import Event
@@ -218,6 +219,8 @@ class Decision:
     capacity: list[CapacityAnnounced] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
+    decisions: list[Decided] = field(default_factory=list)
+    """What the plans in `log` were made by."""
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
     epochs: list[tuple[int, int]] | None = None
