@@ -75,6 +75,7 @@ torture: $(WARMED) ## break everything while tills pay, then count; TORTURE_ARGS
 schemas: $(INSTALLED) ## write the JSON Schemas, the examples and the AsyncAPI document
 	$(BIN)/pointsman schema export
 	$(BIN)/python -m deploy.planning.schemas
+	$(BIN)/python -m deploy.explain.schemas
 
 # No machine's own pip settings: they could add paths, and hide files and their hashes.
 lock: ## choose the versions anew and write requirements.lock

@@ -230,6 +230,19 @@ def plan(
         fail(error)
 
 
+@app.command("explain")
+def explain(
+    order_id: Annotated[str, typer.Argument(help="Of an order.accepted of this edge.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The edge's TOML.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Or the folder of its edge.db.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Why does this order ship from there, and what would have to change for another node?"""
+    from deploy.explain.command import execute
+
+    taught(lambda x: execute(x, config, data_dir, as_json=as_json), order_id)
+
+
 @app.command("broker")
 def broker(
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 1883,

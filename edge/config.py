@@ -15,10 +15,13 @@ class LogLimits(Section, frozen=True):
     Attributes:
         outbox_rows_max: entries that central does not have; beyond it inputs are refused.
         log_days: how long entries are kept that central has.
+        decided_rows_max: what a plan was made by is kept as long as its entry, and at most for
+            so many of the newest entries.
     """
 
     outbox_rows_max: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
     log_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    decided_rows_max: Annotated[int, Meta(ge=0, le=100_000_000)] = 200_000
 
 
 class Config(Section, frozen=True):

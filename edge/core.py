@@ -302,6 +302,7 @@ class Core:
         self._house_ms = elapsed_ms + HOUSEKEEPING_MS
         before_ms = now_ms - self._limits.log_days * _DAY_MS
         pruned = self.store.prune_log(self.sync.acked, before_ms, PRUNED_ROWS_MAX)
+        self.store.prune_decisions(self._limits.decided_rows_max, PRUNED_ROWS_MAX)
         if str(self.sync.acked) != self.store.meta("acked", "0") or pruned:
             self.store.set_meta("acked", str(self.sync.acked))
 

@@ -45,6 +45,10 @@ class Failures:
         score = 0 if known is None else _faded(known, now_ms)
         return Failure(node_id, sku, score + _ONE, now_ms)
 
+    def of(self, sku: str) -> Iterable[Failure]:
+        """Nodes that have failed a SKU, each with its score as it was noted."""
+        return self._known.get(sku, {}).values()
+
     def chances(self, sku: str, now_ms: int) -> Iterable[tuple[str, int]]:
         """Nodes that have failed a SKU, with the chance of another failure in thousandths."""
         for node_id, failure in self._known.get(sku, {}).items():

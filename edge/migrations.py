@@ -93,3 +93,21 @@ def m004_incoming(db: Database) -> None:
         drop table arrivals;
         """
     )
+
+
+@migrations()
+def m005_decisions(db: Database) -> None:
+    """What plans were made by, see edge/decisions.py; by the log position of what was decided."""
+    db.executescript(
+        """
+        create table decision_documents (digest blob primary key, body blob not null);
+        create table decision_bases (
+            basis integer primary key, network blob not null, sourcing blob not null,
+            prices blob not null, unique (network, sourcing, prices)
+        );
+        create table decisions (
+            position integer primary key, basis integer not null, inputs blob not null
+        );
+        create index decisions_by_basis on decisions (basis);
+        """
+    )

@@ -74,7 +74,8 @@ class Snapshot:
     """One network snapshot, indexed.
 
     Attributes:
-        digest: SHA-256 of the snapshot's wire form; names it as an input of a plan.
+        packed: the snapshot's wire form.
+        digest: its SHA-256; names it as an input of a plan.
         step_g, step_price: int64[T, K], tariff steps, rows padded with -1; the last row is the
             counter's: price 0. Weight limits include the service's own.
         limit_g: int64[T], the heaviest package of each row.
@@ -89,7 +90,8 @@ class Snapshot:
     def __init__(self, network: Network) -> None:
         """Build the arrays; `network` has been validated by its type."""
         self.network = network
-        self.digest = hashlib.sha256(encode_bulk(network)).digest()
+        self.packed = encode_bulk(network)
+        self.digest = hashlib.sha256(self.packed).digest()
         self.node_ix = {node.node_id: i for i, node in enumerate(network.nodes)}
         self.sku_ix = {product.sku: i for i, product in enumerate(network.products)}
         self.service_ix = {service.service_id: i for i, service in enumerate(network.services)}

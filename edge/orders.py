@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from edge.commands import FromDevice, LackError
+from edge.decisions import Decided
 from edge.journal import Cause
 from edge.records import Committed, Decision, Order, Peer, Send
 from edge.routing.question import Question, Routed, Want
@@ -93,7 +94,8 @@ def accept(
         failed=[],
     )
     wants = [order.want(i, line.quantity) for i, line in enumerate(paid.lines)]
-    answer = _route(state, order.question(wants), now_ms)
+    question = order.question(wants)
+    answer = _route(state, question, now_ms)
     lacking = [x for x in answer.shortages if x.group >= 0 and x.reason != "incoming"]
     if command.patient and lacking:
         raise LackError(lacking)
@@ -108,6 +110,7 @@ def accept(
     logged = state.journal.decide(
         decision, accepted, now_ms, cause=Cause.of(event), order_id=order_id
     )
+    _keep(state, decision, question, now_ms)
     decision.sends.append(Send(device, accepted.kind, encode_event(logged)))
     order = msgspec.structs.replace(order, accepted_id=logged.id, parked=answer.shortages)
     if answer.shortages:
@@ -124,16 +127,19 @@ def retry(state: State, decision: Decision, order_id: str, now_ms: int) -> None:
     if order is None or not order.parked:
         return
     wants = [order.want(shortage.line, shortage.quantity) for shortage in order.parked]
-    answer = _route(state, order.question(wants), now_ms)
+    question = order.question(wants)
+    answer = _route(state, question, now_ms)
     cause = Cause(order.accepted_id)
     if answer.plan is None:
         if _why(answer.shortages) != _why(order.parked):  # Other help is needed now.
             parked = OrderParked(order_id=order_id, parked=answer.shortages)
             tell(state, decision, order, parked, cause, now_ms)
+            _keep(state, decision, question, now_ms)
             decision.orders.append(msgspec.structs.replace(order, parked=answer.shortages))
         return
     planned = RoutePlanned(order_id=order_id, plan=answer.plan, parked=answer.shortages)
     logged = tell(state, decision, order, planned, cause, now_ms)
+    _keep(state, decision, question, now_ms)
     order = msgspec.structs.replace(order, parked=answer.shortages)
     decision.orders.append(_commit(state, decision, order, answer.plan, Cause.of(logged), now_ms))
 
@@ -189,7 +195,8 @@ def follow(
             decision.orders.append(order)
             return
     wants = [order.want(line.line, line.quantity) for line in wanted]
-    answer = _route(state, order.question(wants), now_ms)
+    question = order.question(wants)
+    answer = _route(state, question, now_ms)
     waiting = _together(order.parked, answer.shortages)
     order = msgspec.structs.replace(order, parked=waiting)
     outcome: OrderParked | RoutePlanned
@@ -200,6 +207,7 @@ def follow(
             order_id=order.order_id, plan=answer.plan, parked=waiting, released=released
         )
     logged = tell(state, decision, order, outcome, cause, now_ms)
+    _keep(state, decision, question, now_ms)
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
@@ -265,7 +273,7 @@ def _route(
     offer: bool = False,
     alternatives: bool = False,
 ) -> Routed:
-    known = [want for want in question.wants if want.sku in state.snapshot.sku_ix]
+    known = _known(state, question)
     # A later network may have dropped a SKU that an order still waits for.
     dropped = [
         Shortage(line=want.line, sku=want.sku, quantity=want.quantity, reason="unroutable")
@@ -278,6 +286,17 @@ def _route(
         answer = route(state.known, question, now_ms, offer=offer, alternatives=alternatives)
     shortages = state.with_expected([*answer.shortages, *dropped], now_ms)
     return replace(answer, shortages=sorted(shortages, key=lambda shortage: shortage.line))
+
+
+def _known(state: State, question: Question) -> list[Want]:
+    return [want for want in question.wants if want.sku in state.snapshot.sku_ix]
+
+
+def _keep(state: State, decision: Decision, question: Question, now_ms: int) -> None:
+    """Keep what the newest log entry was decided by."""
+    if wants := _known(state, question):
+        asked = replace(question, wants=wants)
+        decision.decisions.append(Decided.of(state.known, asked, now_ms, state.journal.position))
 
 
 def tell(

@@ -22,14 +22,17 @@ class Rates:
     """One prices document, laid out for one snapshot; without a document nothing costs extra.
 
     Attributes:
+        prices: the document.
+        packed: its wire form; empty without one.
         digest: names the document as an input of a plan; empty without one.
         node_delay_min, node_minor: int64[N], the backlog of each node.
     """
 
     def __init__(self, snapshot: Snapshot, prices: Prices | None = None) -> None:
         """Lay it out; names that the snapshot does not have are left out."""
-        self._prices = prices
-        self.digest = b"" if prices is None else hashlib.sha256(encode_bulk(prices)).digest()
+        self.prices = prices
+        self.packed = b"" if prices is None else encode_bulk(prices)
+        self.digest = b"" if prices is None else hashlib.sha256(self.packed).digest()
         nodes = len(snapshot.node_ix)
         self.node_delay_min: Ints = np.zeros(nodes, np.int64)
         self.node_minor: Ints = np.zeros(nodes, np.int64)
@@ -59,18 +62,18 @@ class Rates:
 
     def counted_per_mille(self, now_ms: int) -> int:
         """For how much of themselves the prices count at a moment."""
-        if self._prices is None:
+        if self.prices is None:
             return _FULL
-        fresh_ms = self._prices.fresh_h * _HOUR_MS
-        stale_ms = now_ms - to_ms(self._prices.made_at) - fresh_ms
+        fresh_ms = self.prices.fresh_h * _HOUR_MS
+        stale_ms = now_ms - to_ms(self.prices.made_at) - fresh_ms
         return _FULL - min(max(stale_ms, 0) * _FULL // fresh_ms, _FULL)
 
     def stale(self, now_ms: int) -> list[StaleInput]:
         """Whether the prices were too old to count in full."""
         counted = self.counted_per_mille(now_ms)
-        if self._prices is None or counted == _FULL:
+        if self.prices is None or counted == _FULL:
             return []
-        age_s = (now_ms - to_ms(self._prices.made_at)) // 1_000
+        age_s = (now_ms - to_ms(self.prices.made_at)) // 1_000
         return [StaleInput(source="prices", age_s=age_s, counted_per_mille=counted)]
 
     def saturation(self, options: Options, region: str | None) -> tuple[Ints, Ints]:

@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from edge.commands import FollowUp
+from edge.decisions import Decided
 from edge.failures import Failure
 from edge.routing.question import Question, Want
 from shared.envelope import Event
@@ -223,6 +224,8 @@ class Decision:
     incoming: list[Lot] = field(default_factory=list)
     """Lots as they are from now on; without units: nothing more comes of them."""
     answers: list[tuple[str, str, Answer]] = field(default_factory=list)
+    decisions: list[Decided] = field(default_factory=list)
+    """What the plans in `log` were made by."""
     contact: tuple[str, Contact] | None = None
     network: Network | None = None
     sourcing: Sourcing | None = None

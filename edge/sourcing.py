@@ -45,13 +45,15 @@ class Rules:
 
     Attributes:
         version: the document's.
+        packed: its wire form.
         digest: names the document as an input of a plan.
     """
 
     def __init__(self, sourcing: Sourcing) -> None:
         """See the class."""
         self.version: Final = sourcing.version
-        self.digest: Final = hashlib.sha256(encode_bulk(sourcing)).digest()
+        self.packed: Final = encode_bulk(sourcing)
+        self.digest = hashlib.sha256(self.packed).digest()
         profiles = {profile.version: profile for profile in sourcing.profiles}
         whens = [rule.when for rule in sourcing.rules]
         self._otherwise: Final = profiles[sourcing.otherwise]

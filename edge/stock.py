@@ -36,6 +36,7 @@ class Stock:
         Cells that the snapshot does not know stay in the store; a later snapshot may know them.
         """
         self._snapshot = snapshot
+        self.edge_id = edge_id
         shape = len(snapshot.sku_ix), len(snapshot.node_ix)
         nodes = snapshot.network.nodes
         own = np.array([edge_id in (None, node.edge_id) for node in nodes], np.bool_)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edge.database import Database
+from edge.archive import Archive
 from edge.failures import Failure
 from edge.quarantine import excerpt, masked
 from edge.records import Answer, Decision, Order, Task
@@ -34,7 +34,7 @@ _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
 
 
-class Store(Database):
+class Store(Archive):
     """Records of one edge.
 
     Args:
@@ -70,6 +70,7 @@ class Store(Database):
         """Undo the burst."""
         self._open = False
         self._newest = self.durable
+        self._bases.clear()
         if self._connection.in_transaction:
             self._connection.rollback()
 
@@ -156,6 +157,7 @@ class Store(Database):
             ],
         )
         self._many("insert or replace into failures values (?, ?, ?, ?)", decision.failures)
+        self._keep(decision.decisions)
         if decision.contact is not None:
             order_id, contact = decision.contact
             self._many(
@@ -315,6 +317,19 @@ class Store(Database):
         self.begin()
         self._execute("delete from log where position < ?", first + gone)
         return gone
+
+    def prune_decisions(self, entries_max: int, rows_max: int) -> int:
+        """Forget what plans were made by whose entries are pruned, or no longer among the newest.
+
+        Args:
+            entries_max: of how many of the newest entries it is kept.
+            rows_max: at most so many rows, so that nobody waits for it.
+
+        Returns:
+            The position up to which all is gone.
+        """
+        oldest: int = (self._row("select min(position) from log") or [None])[0] or 1
+        return self._forget(max(oldest, self._newest - entries_max + 1), rows_max)
 
     def contacts(self, rows_max: int) -> list[ContactFor]:
         """Contacts that central does not have yet."""

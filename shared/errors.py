@@ -151,6 +151,12 @@ class AnswerPrunedError(PointsmanError):
     code = "answer_pruned"
 
 
+class DecisionPrunedError(PointsmanError):
+    """What an order was decided by is no longer kept."""
+
+    code = "decision_pruned"
+
+
 class StaleStoreError(PointsmanError):
     """The edge's store is older than what central has of it, or a copy: it must not sell."""
 

@@ -39,18 +39,21 @@ _KINDS: Final[dict[str, type[Struct]]] = {
 
 def documents() -> dict[str, str]:
     """Every schema: file name to text."""
-    return {f"{name}.schema.json": _text(name, kind) for name, kind in _KINDS.items()}
+    return {
+        f"{name}.schema.json": text_of(f"planning:{name}", kind) for name, kind in _KINDS.items()
+    }
 
 
-def _text(name: str, kind: type[Struct]) -> str:
+def text_of(name: str, kind: type[Struct]) -> str:
+    """The schema of a type; the name is that of its room and its own."""
     (root,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     del root
     definition = parts.pop(kind.__name__)
     schema = {
         "$schema": DRAFT,
-        "$id": f"urn:pointsman:schema:planning:{name}",
+        "$id": f"urn:pointsman:schema:{name}",
         **definition,
-        "title": name,
+        "title": name.partition(":")[2],
         "$defs": parts,
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -17,6 +17,7 @@ MQTT = {"paho", "aiomqtt", "amqtt"}
 SPEAK_MQTT = {"edge/gateway.py", "edge/uplink.py", "central/link.py"}
 SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
+    "edge/archive.py",
     "edge/database.py",
     "edge/store.py",
     "edge/migrations.py",
@@ -56,6 +57,7 @@ PURE = (
     "edge/commands.py",
     "edge/core.py",
     "edge/counts.py",
+    "edge/decisions.py",
     "edge/engine.py",
     "edge/failures.py",
     "edge/incoming.py",
