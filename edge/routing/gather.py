@@ -57,7 +57,7 @@ class Gathered:
 
     Args:
         asked: what is decided.
-        crowded: nodes whose slot turned out to have too little room.
+        crowded: nodes, each with a group that its slot turned out to have no room for.
 
     Attributes:
         groups: the lines that ship together.
@@ -65,7 +65,7 @@ class Gathered:
         can: bool[O, G], whether it may.
     """
 
-    def __init__(self, asked: Asked, crowded: set[int]) -> None:
+    def __init__(self, asked: Asked, crowded: set[tuple[int, int]]) -> None:
         """See the class."""
         known, question, now_ms = asked.known, asked.question, asked.now_ms
         self.asked = asked
@@ -84,12 +84,12 @@ class Gathered:
             self.ready_ms += delay_min * 60_000
         self.fenced = self.base.fenced
         self.preference = self.base.preference
-        self.full = set(crowded)
+        self.full: set[int] = set()
         self.slot_of: dict[int, Slot] = {}
         self.congestion: Ints | None = None
         self._fence_options()
         self.waiting: list[Waiting] = []
-        self._fence_groups()
+        self._fence_groups(crowded)
         self._await_stock()
         self.arrivals = Arrivals(
             snapshot, self.options, self.ready_ms, self.base.delay_min[self.rows], now_ms
@@ -169,7 +169,7 @@ class Gathered:
                     profile.congestion_minor * over // profile.congestion_packages
                 )
 
-    def _fence_groups(self) -> None:
+    def _fence_groups(self, crowded: set[tuple[int, int]]) -> None:
         """What keeps an option from a group: shares, weight, classes of goods."""
         base, stock = self.base, self.asked.known.stock
         reserve = stock.reserve
@@ -183,6 +183,8 @@ class Gathered:
             if wants[0].node_id is not None:
                 node = self.snapshot.node_ix[wants[0].node_id]
                 self.masks[self.options.node != node, group] |= fences.share
+        for node, group in crowded:
+            self.masks[self.base.rows[node], group] |= fences.capacity
 
     def _await_stock(self) -> None:
         """Put the options behind the others that ship once stock has arrived."""
@@ -299,12 +301,15 @@ class Gathered:
 
     def packages_max(self) -> int:
         """How many packages are still allowed."""
-        question = self.asked.question
-        limit = self.asked.profile.packages_max
+        if self.asked.relaxed & fences.packages_max:
+            return PACKAGES_MAX - self.asked.question.packages_used
+        return self.packages_allowed()
+
+    def packages_allowed(self) -> int:
+        """How many packages profile and customer still allow."""
+        question, limit = self.asked.question, self.asked.profile.packages_max
         if question.customer.packages_max is not None:
             limit = min(limit, question.customer.packages_max)
-        if self.asked.relaxed & fences.packages_max:
-            limit = PACKAGES_MAX
         return limit - question.packages_used
 
     def problem(self, chosen: Ints, packages_max: int) -> Problem:
