@@ -1,8 +1,8 @@
 """Other plans for the same question: the fastest, the fewest packages, the lowest carbon.
 
 Each is the exact best at its aim where the solver is exact; of the fastest and of those with the
-fewest packages it is the cheapest. A plan that another one beats in every way is left out: what
-is left is a small Pareto set.
+fewest packages, and mostly of the cleanest, it is the cheapest. A plan that another one beats in
+every way is left out: what is left is a small Pareto set.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from edge.routing.attempt import Attempt
-from edge.routing.problem import Problem, Solution
+from edge.routing.attempt import Attempt, crowded
+from edge.routing.problem import Problem, Solution, plan_cost_max
 from edge.routing.question import Routed
+from edge.routing.relaxing import Clash
 from edge.routing.solve import solve
 from edge.routing.telling import told
 from shared.clock import to_ms
@@ -25,23 +26,27 @@ Marks = tuple[int, int, int, int]
 """How good a plan is at each aim, the less the better."""
 
 
-def alternatives(first: Attempt, cheapest: Routed) -> list[Alternative]:
+def alternatives(first: Attempt, cheapest: Routed, clash: Clash) -> list[Alternative]:
     """The Pareto set of plans that ship the same lines, each with what it is best at.
 
     Args:
         first: the cheapest plan, as it was found.
         cheapest: the same, told.
+        clash: what no plan keeps all at once.
     """
     if first.problem is None or first.solution is None or cheapest.plan is None:
         return []
     plans = {_marks(cheapest.plan): cheapest.plan}
     for solution in _others(first, first.problem):
         real = _priced(first.problem, solution, first.solution.bound)
-        other = told(replace(first, solution=real))
+        found = replace(first, solution=real)
+        if crowded(found):
+            continue  # Two packages, and room for one.
+        other = told(found, clash)
         if other.plan is not None and len(other.shortages) == len(cheapest.shortages):
             plans.setdefault(_marks(other.plan), other.plan)
     best = [min(column) for column in zip(*plans, strict=True)]
-    found = []
+    kept = []
     for marks, plan in plans.items():
         beaten = any(
             all(a <= b for a, b in zip(other, marks, strict=True))
@@ -50,8 +55,8 @@ def alternatives(first: Attempt, cheapest: Routed) -> list[Alternative]:
         )
         best_at = [aim for aim, own, least in zip(_AIMS, marks, best, strict=True) if own == least]
         if best_at and not beaten:
-            found.append(Alternative(best_at=best_at, plan=plan))
-    return found
+            kept.append(Alternative(best_at=best_at, plan=plan))
+    return kept
 
 
 def _marks(plan: Plan) -> Marks:
@@ -68,19 +73,35 @@ def _others(first: Attempt, problem: Problem) -> Iterator[Solution]:
     )
     if fewest is not None:
         yield fewest
+    yield from _cleanest(first, problem)
+
+
+def _cleanest(first: Attempt, problem: Problem) -> Iterator[Solution]:
+    """The plan of the lowest carbon; of several, the cheapest, where both fit into one number."""
     options, weight_g = first.gathered.options, problem.weight_g
-    if options.carbon_g.any() or options.carbon_g_per_kg.any():
-        cleanest = solve(
-            replace(
-                problem,
-                fixed=options.carbon_g,
-                assign=options.carbon_g_per_kg[:, None] * weight_g // 1_000,
-                step_price=np.where(problem.step_g >= 0, 0, problem.step_price),
-                split_cost=0,
-            )
+    package_mg = options.carbon_g * 1_000
+    group_mg = options.carbon_g_per_kg[:, None] * weight_g
+    if not package_mg.any() and not group_mg.any():
+        return
+    clean = replace(
+        problem,
+        fixed=package_mg,
+        assign=group_mg,
+        step_price=np.where(problem.step_g >= 0, 0, problem.step_price),
+        split_cost=0,
+    )
+    if clean.cost_max() > plan_cost_max:
+        return  # tonnes of it: nothing that a parcel brings about
+    scale = problem.cost_max() + 1
+    if clean.cost_max() * scale <= plan_cost_max:
+        clean = replace(
+            problem,
+            fixed=package_mg * scale + problem.fixed,
+            assign=group_mg * scale + problem.assign,
         )
-        if isinstance(cleanest, Solution):
-            yield cleanest
+    cleanest = solve(clean)
+    if isinstance(cleanest, Solution):
+        yield cleanest
 
 
 def _fastest(first: Attempt, problem: Problem) -> Iterator[Solution]:

@@ -1,7 +1,6 @@
 """One try at a question: gathered, solved, not yet told."""
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +9,9 @@ from edge.routing import fences
 from edge.routing.gather import Asked, Bools, Gathered
 from edge.routing.problem import Problem, Solution
 from edge.routing.solve import solve
+
+Planned = frozenset[tuple[int, str | None]]
+"""Lines, by number; pieces of lines with the node that they come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Attempt:
     problem: Problem | None = None
     solution: Solution | None = None
 
-    def planned(self) -> frozenset[tuple[int, str | None]]:
+    def planned(self) -> Planned:
         """Lines, or pieces of lines, that the plan ships; or has chosen to let wait for stock."""
         found = set()
         if self.solution is not None:
@@ -49,10 +51,15 @@ class Attempt:
 
     def breakable(self) -> int:
         """Fences whose breaking might ship more: some of them, or all, or none in the end."""
-        gathered = self.gathered
+        gathered, planned = self.gathered, self.planned()
         question, bits = gathered.asked.question, 0
-        if not self.routed.all():
-            masks = gathered.masks[:, ~self.routed]
+        out = [
+            number
+            for number, (want, *_) in enumerate(gathered.groups)
+            if (want.line, want.node_id) not in planned
+        ]
+        if out:
+            masks = gathered.masks[: gathered.shelf, out]
             bits = int(np.bitwise_or.reduce(masks[masks <= fences.relaxable], initial=0))
         if self.solution is None:
             bits |= fences.packages_max if self.chosen.size else 0
@@ -63,14 +70,26 @@ class Attempt:
 
 def attempt(asked: Asked) -> Attempt:
     """Gather and solve."""
-    crowded: set[int] = set()
+    without: set[tuple[int, int]] = set()
+    first: Attempt | None = None
     while True:
-        gathered = Gathered(asked, crowded)
-        found = _solve(gathered)
-        over = _crowded(found)
+        found = _solve(Gathered(asked, without))
+        first = first or found
+        over = crowded(found)
         if not over:
-            return found
-        crowded |= over  # Rare: two packages of one node, and room for one. It ends: it grows.
+            return found if found is first else _bounded(found, first)
+        without |= over  # Rare: two packages of one node, and room for one. It ends: it grows.
+
+
+def _bounded(found: Attempt, first: Attempt) -> Attempt:
+    """What crowding has led to is no cheaper than the plan without it; that is all we know."""
+    if found.solution is None or first.solution is None:
+        return found
+    # Fewer groups may cost less than all of them.
+    bound = first.solution.bound if np.array_equal(found.chosen, first.chosen) else 0
+    cost = found.solution.cost
+    solution = replace(found.solution, bound=min(bound, cost), optimal=bound >= cost)
+    return replace(found, solution=solution)
 
 
 def _solve(gathered: Gathered) -> Attempt:
@@ -87,17 +106,25 @@ def _solve(gathered: Gathered) -> Attempt:
     return Attempt(gathered, routed, chosen, problem, solution)
 
 
-def _crowded(found: Attempt) -> set[int]:
-    """Nodes that get more packages than this edge may put into their slot."""
-    gathered = found.gathered
-    if found.solution is None or gathered.board is None:
+def crowded(found: Attempt) -> set[tuple[int, int]]:
+    """Nodes, and the groups of what is more than this edge may put into their slot."""
+    gathered, solution = found.gathered, found.solution
+    if solution is None or gathered.board is None:
         return set()
-    shelf = found.solution.option[found.solution.option < gathered.shelf]
-    taken = Counter(gathered.options.node[shelf].tolist())
+    packages: dict[int, list[tuple[bool, list[int]]]] = {}
+    for number, option in enumerate(solution.option.tolist()):
+        node = int(gathered.options.node[option])
+        if option < gathered.shelf and gathered.slot_of(node) is not None:
+            inside = found.chosen[np.flatnonzero(solution.package == number)]
+            elsewhere = gathered.can[gathered.options.node != node][:, inside].any(axis=0).all()
+            packages.setdefault(node, []).append((bool(elsewhere), inside.tolist()))
     slots, nodes = gathered.asked.known.slots, gathered.snapshot.network.nodes
-    return {
-        node
-        for node, packages in taken.items()
-        if (slot := gathered.slot_of(node)) is not None
-        and packages > slots.share(nodes[node].node_id, slot.sku)
-    }
+    over: set[tuple[int, int]] = set()
+    for node, of_node in packages.items():
+        slot = gathered.slot_of(node)
+        assert slot is not None, "it was there a moment ago"
+        room = slots.share(nodes[node].node_id, slot.sku)
+        # The room is for those that can go nowhere else.
+        for _, groups in sorted(of_node)[room:]:
+            over |= {(node, group) for group in groups}
+    return over

@@ -19,14 +19,13 @@ import numpy as np
 from edge.explanation import RIVALS_MAX, Explained, Missing, Rival, TermChange, UnitsShort
 from edge.network import Ints
 from edge.routing import fences
-from edge.routing.attempt import Attempt, attempt
+from edge.routing.attempt import Attempt, attempt, crowded
 from edge.routing.gather import Asked, Gathered
 from edge.routing.known import Known
 from edge.routing.problem import Problem, Solution
 from edge.routing.question import Question, Routed, Want
 from edge.routing.solve import solve
 from edge.routing.subset import groups_exact_max
-from shared.limits import PACKAGES_MAX
 from shared.parts import ExclusionCode, Plan, Terms
 
 NODES_TRIED_MAX: Final = 64
@@ -157,27 +156,13 @@ def _forced(found: Attempt, problem: Problem, node: int, group: int) -> Solution
         solution = solve(replace(problem, can=can))
         if not isinstance(solution, Solution):
             return None
-        over = _crowded(gathered, solution)
+        over = crowded(replace(found, solution=solution))
         if not over:
             return solution
-        # As the router does it: a node whose slot has too little room is out.
-        can[: gathered.shelf][np.isin(gathered.options.node[: gathered.shelf], over)] = False
-
-
-def _crowded(gathered: Gathered, solution: Solution) -> list[int]:
-    shelf = solution.option[solution.option < gathered.shelf]
-    taken, counts = np.unique(gathered.options.node[shelf], return_counts=True)
-    return [
-        node
-        for node, count in zip(taken.tolist(), counts.tolist(), strict=True)
-        if count > _room(gathered, node)
-    ]
-
-
-def _room(gathered: Gathered, node: int) -> int:
-    node_id = gathered.snapshot.network.nodes[node].node_id
-    slot = gathered.slot_of(node)
-    return PACKAGES_MAX if slot is None else gathered.asked.known.slots.share(node_id, slot.sku)
+        # As the router does it: what is too much for a slot finds its node shut.
+        place = {int(number): at for at, number in enumerate(found.chosen)}
+        for full, number in over:
+            can[gathered.base.rows[full], place[number]] = False
 
 
 def _terms(found: Attempt, problem: Problem, solution: Solution) -> dict[str, int]:

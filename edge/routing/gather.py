@@ -17,7 +17,7 @@ from edge.capacity import Board, Slot
 from edge.network import Ints
 from edge.routing import fences
 from edge.routing.arrival import Arrivals
-from edge.routing.calendar import first_slots, full, ready_at
+from edge.routing.calendar import first_slots, full, ready_at, unlimited
 from edge.routing.fences import allowed, fence_masks
 from edge.routing.known import Known
 from edge.routing.problem import Problem
@@ -59,7 +59,7 @@ class Gathered:
 
     Args:
         asked: what is decided.
-        crowded: nodes whose slot turned out to have too little room.
+        crowded: nodes, each with a group that its slot turned out to have no room for.
 
     Attributes:
         groups: the lines that ship together.
@@ -67,7 +67,7 @@ class Gathered:
         can: bool[O, G], whether it may.
     """
 
-    def __init__(self, asked: Asked, crowded: set[int]) -> None:
+    def __init__(self, asked: Asked, crowded: set[tuple[int, int]]) -> None:
         """See the class."""
         known, question, now_ms = asked.known, asked.question, asked.now_ms
         self.asked = asked
@@ -80,10 +80,9 @@ class Gathered:
         self.options, self.rows = self.base.options, self.base.every
         self.fenced, self.preference = self.base.fenced, self.base.preference
         self.delay_min = self.base.delay_min
-        self.crowded = crowded
         self._fence_options()
         self._take_slots()
-        self._fence_groups()
+        self._fence_groups(crowded)
         self.waiting = waiting_for(self)
         if self.waiting:
             self._await_stock()
@@ -131,8 +130,6 @@ class Gathered:
                 self.fenced = np.where(
                     outside[self.options.node], self.fenced | fences.area, self.fenced
                 )
-        if self.crowded:
-            self._fence_nodes(self.crowded, fences.capacity)
 
     def _fence_nodes(self, nodes: set[int], fence: int) -> None:
         self.fenced = self.fenced.copy()
@@ -148,14 +145,14 @@ class Gathered:
         )
         self.board: Board | None = None
         self.congestion: Ints | None = None
-        if self.asked.question.fulfilment.kind != "carry_out":  # which nobody picks
-            self.board = known.slots.board(self.snapshot.node_ix)
-        if self.board is None:
-            self.ready_ms = ready_ms[base.site]
-            return
-        board = self.board
+        self.ready_ms = ready_ms[base.site]
+        board = known.slots.board(self.snapshot.node_ix)
+        if board is None or self.asked.question.fulfilment.kind == "carry_out":
+            return  # which nobody picks
         slot = first_slots(ready_ms, base.nodes, board.first, board.ends_ms, board.left)
-        self.slot, held = slot, slot >= 0
+        if (slot == unlimited).all():
+            return
+        self.board, self.slot, held = board, slot, slot >= 0
         self.slot_ms: Ints = np.where(held, board.starts_ms.take(slot, mode="clip"), slot)
         self.ready_ms = np.maximum(ready_ms, self.slot_ms)[base.site]
         lacking = slot == full
@@ -174,7 +171,7 @@ class Gathered:
         slot = int(self.slot[self.base.site[self.base.rows[node].start]])
         return self.board.slots[slot] if slot >= 0 else None
 
-    def _fence_groups(self) -> None:
+    def _fence_groups(self, crowded: set[tuple[int, int]]) -> None:
         """What keeps an option from a group: shares, weight, classes of goods."""
         base, stock = self.base, self.asked.known.stock
         reserve = stock.reserve
@@ -188,6 +185,8 @@ class Gathered:
             if wants[0].node_id is not None:
                 node = self.snapshot.node_ix[wants[0].node_id]
                 self.masks[self.options.node != node, group] |= fences.share
+        for node, group in crowded:
+            self.masks[self.base.rows[node], group] |= fences.capacity
 
     def _await_stock(self) -> None:
         """Put the options behind the others that ship once stock has arrived."""
@@ -310,12 +309,15 @@ class Gathered:
 
     def packages_max(self) -> int:
         """How many packages are still allowed."""
-        question = self.asked.question
-        limit = self.asked.profile.packages_max
+        if self.asked.relaxed & fences.packages_max:
+            return PACKAGES_MAX - self.asked.question.packages_used
+        return self.packages_allowed()
+
+    def packages_allowed(self) -> int:
+        """How many packages profile and customer still allow."""
+        question, limit = self.asked.question, self.asked.profile.packages_max
         if question.customer.packages_max is not None:
             limit = min(limit, question.customer.packages_max)
-        if self.asked.relaxed & fences.packages_max:
-            limit = PACKAGES_MAX
         return limit - question.packages_used
 
     def problem(self, chosen: Ints, packages_max: int) -> Problem:

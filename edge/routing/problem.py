@@ -101,14 +101,19 @@ class Problem:
         assert ascending.all(), "step_g ascends strictly, padding last"
         assert (self.step_price[step] >= 0).all(), "negative price"
         assert (self.assign[self.can] >= 0).all(), "negative assignment cost"
+        worst = self.cost_max()
+        assert worst <= plan_cost_max, f"a plan could cost {worst}"
+
+    def cost_max(self) -> int:
+        """No plan costs more."""
+        step = self.step_g >= 0
         package_cost = (
             self.split_cost
             + int(self.fixed.max(initial=0))
             + int(self.step_price[step].max(initial=0))
         )
         assigned = np.where(self.can, self.assign, 0).max(axis=0, initial=0)
-        worst = groups * package_cost + sum(int(cost) for cost in assigned)
-        assert worst <= plan_cost_max, f"a plan could cost {worst}"
+        return len(self.weight_g) * package_cost + sum(int(cost) for cost in assigned)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

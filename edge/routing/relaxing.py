@@ -2,25 +2,39 @@
 
 Fences are tried by keeping some of those that matter and breaking all others. The smallest set
 that leaves something out which could be shipped otherwise is the conflict. The best way out of
-it breaks as few fences as possible; of those ways, the one that the profile calls the least bad,
-then the cheapest.
+it breaks as few fences as possible; of those ways, the one whose worst fence is the least bad by
+the profile's list, then the cheapest.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from edge.routing import fences
-from edge.routing.attempt import Attempt, attempt
+from edge.routing.attempt import Attempt, Planned, attempt
 from edge.routing.gather import Asked
 from edge.routing.subset import groups_exact_max
 
 ATTEMPTS_MAX: Final = 64
 ATTEMPTS_LARGE_MAX: Final = 4
 """Tries at one question; and at one whose every try takes the solver for large orders."""
+
+
+class Clash(NamedTuple):
+    """Fences that no plan keeps all at once, by bit; 0: none.
+
+    Attributes:
+        plan: because of which the plan breaks some.
+        waiting: because of which lines wait.
+        lines: that wait because of these.
+    """
+
+    plan: int = 0
+    waiting: int = 0
+    lines: Planned = frozenset()
 
 
 class Relaxation:
@@ -39,29 +53,40 @@ class Relaxation:
         self._left = ATTEMPTS_LARGE_MAX if large else ATTEMPTS_MAX
         self._known: dict[int, Attempt] = {0: first}
         self._matter = 0
-        if first.breakable():
-            most = self._try(fences.breakable)
-            assert most is not None, "the first of its tries"
-            if most.planned() > first.planned():
+        self._most = first.planned()
+        if breakable := first.breakable():
+            most = attempt(replace(asked, relaxed=fences.breakable))
+            if most.planned() > self._most:
                 bits = int(np.bitwise_or.reduce(most.gathered.masks, axis=None))
-                self._matter = bits & fences.relaxable | first.breakable() | fences.packages_max
+                self._matter = bits & fences.relaxable | breakable | fences.packages_max
+                self._known[self._matter] = most
+                self._most = most.planned()
 
     @property
     def helps(self) -> bool:
         """Whether breaking anything would ship more."""
         return bool(self._matter)
 
-    def conflict(self) -> int:
-        """The smallest set of fences that cannot all be kept, by bit.
+    def clash(self, found: Attempt) -> Clash:
+        """Why an answer breaks fences, and why it leaves out what breaking more would ship."""
+        planned, before = found.planned() & self._most, self._first.planned()
+        lines = self._most - planned
+        return Clash(
+            plan=0 if planned <= before else self._conflict(planned),
+            waiting=self._conflict(lines) if lines else 0,
+            lines=lines,
+        )
+
+    def _conflict(self, wanted: Planned) -> int:
+        """The smallest set of fences that cannot all be kept if these lines are to ship.
 
         Where the tries run out, all that matter: they clash, though fewer of them may as well.
         """
-        most = self._known[fences.breakable].planned()
         for kept in _sets(self._matter):
-            found = self._try(fences.breakable & ~kept)
+            found = self._try(self._matter & ~kept)
             if found is None:
                 break
-            if not found.planned() >= most:
+            if not found.planned() >= wanted:
                 return kept
         return self._matter
 
@@ -85,7 +110,7 @@ class Relaxation:
                 break
             if found.planned() >= goal.planned():
                 assert found.solution is not None, "something is planned"
-                badness = [at for at, bit in enumerate(bits) if breaking & bit]
+                badness = [at for at, bit in enumerate(bits) if breaking & bit][::-1]
                 rank = breaking.bit_count(), badness, found.solution.cost
                 if best is None or rank < best[0]:
                     best = rank, found

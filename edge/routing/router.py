@@ -8,15 +8,13 @@ gathered into arrays and solved (`attempt`); lines that no node has whole may be
 
 from dataclasses import replace
 
-import msgspec
-
 from edge.routing import alternatives as others
 from edge.routing import fences
 from edge.routing.attempt import attempt
 from edge.routing.gather import Asked
 from edge.routing.known import Known
 from edge.routing.question import Question, Routed
-from edge.routing.relaxing import Relaxation
+from edge.routing.relaxing import Clash, Relaxation
 from edge.routing.splitting import split_lines
 from edge.routing.telling import told
 
@@ -41,23 +39,21 @@ def route(
         alternatives: other plans are wanted, too.
     """
     asked = Asked(known, question, known.profile(question, now_ms), now_ms)
-    found, every = attempt(asked), True
-    if asked.profile.split_lines and not found.whole():
+    found, every, clash = attempt(asked), True, Clash()
+    if asked.profile.split_lines:
         asked, found, every = split_lines(asked, found)
-    conflict = 0
     if not found.whole():
         relaxation = Relaxation(asked, found)
         if relaxation.helps:
-            conflict = relaxation.conflict()
             permitted: list[str] = list(asked.profile.relax)
             if offer:
                 every_name = fences.names_of(fences.breakable)
                 permitted += [name for name in every_name if name not in permitted]
             found = relaxation.broken(permitted) or found
-    answer = told(found, conflict)
-    if not every and answer.plan is not None:
-        plan = msgspec.structs.replace(answer.plan, optimal=False, bound_minor=0)
-        answer = replace(answer, plan=plan)
+            clash = relaxation.clash(found)
+    if not every and found.solution is not None:
+        found = replace(found, solution=replace(found.solution, bound=0, optimal=False))
+    answer = told(found, clash)
     if alternatives:
-        answer = replace(answer, alternatives=others.alternatives(found, answer))
+        answer = replace(answer, alternatives=others.alternatives(found, answer, clash))
     return answer

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.routing import fences
 from edge.routing.attempt import Attempt, attempt
-from edge.routing.gather import Asked
+from edge.routing.gather import Asked, Gathered
 from edge.routing.question import Want
 
 CUTS_MAX: Final = 48
@@ -37,41 +37,52 @@ def split_lines(asked: Asked, first: Attempt) -> tuple[Asked, Attempt, bool]:
     every = True
     if not asked.question.customer.split_allowed:
         return asked, first, every
+    on_shelf = np.logical_or.reduce(first.gathered.can[: first.gathered.shelf], axis=0)
     short = [
-        first.gathered.groups[group]
-        for group in np.flatnonzero(~first.routed).tolist()
-        if len({want.sku for want in first.gathered.groups[group]}) == 1
+        group
+        for group, whole in zip(first.gathered.groups, on_shelf.tolist(), strict=True)
+        if not whole and _divisible(group)
     ]
     short.sort(key=lambda group: -sum(want.quantity for want in group))
     cuts = 0
     for group in short[:LINES_CUT_MAX]:
+        lines = {want.line for want in group}
+        others = [want for want in asked.question.wants if want.line not in lines]
+        planned = first.planned()
+        kept = frozenset((line, node) for line, node in planned if line not in lines)
         best: tuple[int, Asked, Attempt] | None = None
-        for tried, pieces in enumerate(_ways(first, group)):
+        if first.solution is not None and len(kept) < len(planned):
+            best = first.solution.cost, asked, first  # It would wait for stock on its way.
+        ways, all_nodes = _ways(first, group)
+        every = every and all_nodes
+        for tried, pieces in enumerate(ways):
             if tried == CUTS_MAX:
                 every = False
                 break
-            lines = {want.line for want in group}
-            wants = [want for want in asked.question.wants if want.line not in lines] + pieces
-            with_pieces = replace(asked, question=replace(asked.question, wants=wants))
+            with_pieces = replace(asked, question=replace(asked.question, wants=others + pieces))
             found = attempt(with_pieces)
-            if found.solution is None or not found.planned() >= {
-                (piece.line, piece.node_id) for piece in pieces
-            }:
+            wanted = kept | {(piece.line, piece.node_id) for piece in pieces}
+            if found.solution is None or not found.planned() >= wanted:
                 continue
             if best is None or found.solution.cost < best[0]:
                 best = found.solution.cost, with_pieces, found
         if best is not None:
+            cuts += best[2] is not first
             _, asked, first = best
-            cuts += 1
     return asked, first, every and cuts <= 1
 
 
-def _ways(first: Attempt, group: list[Want]) -> Iterator[list[Want]]:
-    """Ways to cut a group's units among as few nodes as possible."""
+def _divisible(group: list[Want]) -> bool:
+    """Whether a group is of one SKU, and no line of it must ship with another."""
+    together = [want.group for want in group if want.group is not None]
+    return len({want.sku for want in group}) == 1 and len(together) == len(set(together))
+
+
+def _ways(first: Attempt, group: list[Want]) -> tuple[Iterator[list[Want]], bool]:
+    """Ways to cut a group's units among as few nodes as possible; whether among all nodes."""
     gathered = first.gathered
-    wanted = sum(want.quantity for want in group)
     number = next(i for i, other in enumerate(gathered.groups) if other[0].line == group[0].line)
-    masks = gathered.masks[: gathered.shelf, number]
+    masks = gathered.masks[: gathered.shelf, number] & ~gathered.asked.relaxed
     entry = gathered.skus.index(group[0].sku)
     reserve = gathered.asked.known.stock.reserve
     have: list[tuple[int, int]] = []
@@ -83,6 +94,14 @@ def _ways(first: Attempt, group: list[Want]) -> Iterator[list[Want]]:
             if units > 0:
                 have.append((units, node))
     have.sort(key=lambda x: (-x[0], x[1]))
+    return _cuts(gathered, group, have[:NODES_MAX]), len(have) <= NODES_MAX
+
+
+def _cuts(
+    gathered: Gathered, group: list[Want], have: list[tuple[int, int]]
+) -> Iterator[list[Want]]:
+    """Ways to cut among nodes that have so many units, the fullest first."""
+    wanted = sum(want.quantity for want in group)
     count, total = 0, 0
     while total < wanted and count < len(have):
         total += have[count][0]
@@ -90,18 +109,20 @@ def _ways(first: Attempt, group: list[Want]) -> Iterator[list[Want]]:
     if total < wanted or count < 2:
         return
     names = gathered.snapshot.network.nodes
-    for chosen in combinations(have[:NODES_MAX], count):
-        if sum(units for units, _ in chosen) < wanted:
+    for chosen in combinations(have, count):
+        surplus = sum(units for units, _ in chosen) - wanted
+        if surplus < 0:
             continue
         for last in range(count):
-            rest = wanted - sum(units for at, (units, _) in enumerate(chosen) if at != last)
-            if rest <= 0:
-                continue
+            if surplus >= chosen[last][0]:
+                continue  # With fewer nodes, that would be.
             parts = [
-                (rest if at == last else units, names[node].node_id)
+                (units - surplus if at == last else units, names[node].node_id)
                 for at, (units, node) in enumerate(chosen)
             ]
             yield _pieces(group, parts)
+            if not surplus:
+                break  # All give everything, whichever is the last.
 
 
 def _pieces(group: list[Want], parts: list[tuple[int, str]]) -> list[Want]:

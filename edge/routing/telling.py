@@ -10,6 +10,7 @@ from edge.routing import fences
 from edge.routing.attempt import Attempt
 from edge.routing.gather import Gathered
 from edge.routing.question import Routed
+from edge.routing.relaxing import Clash
 from edge.routing.waiting import Waiting
 from shared.clock import to_datetime, to_ms
 from shared.limits import CANDIDATES_MAX
@@ -32,20 +33,21 @@ _REASONS: dict[str, ShortageReason] = {
     "failed_before": "share", "share": "share",
 }  # fmt: skip
 _FOR_STOCK = ("share", "ship_together", "incoming")
+_NO_CLASH = Clash()
 
 
-def told(found: Attempt, conflict: int = 0) -> Routed:
+def told(found: Attempt, clash: Clash = _NO_CLASH) -> Routed:
     """The plan and the lines outside of it.
 
     Args:
         found: what came of the last try.
-        conflict: fences that no plan keeps all at once, by bit.
+        clash: what no plan keeps all at once.
     """
     gathered, solution = found.gathered, found.solution
     if solution is None:
-        return Routed(None, _shortages(found, {}, conflict))
+        return Routed(None, _shortages(found, {}, clash))
     packages, waiting = _packages(found)
-    shortages = _shortages(found, waiting, conflict)
+    shortages = _shortages(found, waiting, clash)
     if not packages:
         return Routed(None, shortages)
     profile, network = gathered.asked.profile, gathered.snapshot.network
@@ -53,7 +55,6 @@ def told(found: Attempt, conflict: int = 0) -> Routed:
     cost = sum(package.cost_minor for package in packages) + split_minor
     # What waits has its part of the cost; how far the whole may be from the best stays.
     gap = solution.cost - solution.bound
-    relaxed = gathered.asked.relaxed
     plan = Plan(
         packages=packages,
         cost=Money(minor=cost, currency=network.currency),
@@ -62,8 +63,8 @@ def told(found: Attempt, conflict: int = 0) -> Routed:
         profile=profile.version,
         snapshot=_digest(gathered),
         excluded=_exclusions(gathered),
-        relaxed=_names(relaxed),
-        conflict=_names(conflict) if relaxed else [],
+        relaxed=_names(_broken(found)),
+        conflict=_names(clash.plan),
         split_minor=split_minor,
         stale=gathered.arrivals.stale() + gathered.asked.known.rates.stale(gathered.asked.now_ms),
     )
@@ -72,6 +73,25 @@ def told(found: Attempt, conflict: int = 0) -> Routed:
 
 def _names(mask: int) -> list[FenceName]:
     return cast("list[FenceName]", fences.names_of(mask))
+
+
+def _broken(found: Attempt) -> int:
+    """Fences that the plan breaks, of those that it may, by bit."""
+    gathered, solution, bits = found.gathered, found.solution, 0
+    assert solution is not None
+    if not gathered.asked.relaxed:
+        return bits
+    for number, option in enumerate(solution.option.tolist()):
+        if option < gathered.shelf:
+            inside = found.chosen[np.flatnonzero(solution.package == number)]
+            bits |= int(np.bitwise_or.reduce(gathered.masks[option, inside]))
+    # What waits will need a package of its own one day.
+    packages = len(solution.option) + (0 if found.routed.all() else 1)
+    if packages > gathered.packages_allowed():
+        bits |= fences.packages_max
+    if packages > 1 and not gathered.asked.question.customer.split_allowed:
+        bits |= fences.split_allowed
+    return bits & gathered.asked.relaxed
 
 
 def _packages(found: Attempt) -> tuple[list[Package], dict[int, tuple[Waiting, int]]]:
@@ -132,7 +152,7 @@ def cost_of(terms: Terms) -> int:
 
 
 def _shortages(
-    found: Attempt, waiting: dict[int, tuple[Waiting, int]], conflict: int
+    found: Attempt, waiting: dict[int, tuple[Waiting, int]], clash: Clash
 ) -> list[Shortage]:
     """Every line outside the plan, and the first thing that kept it out."""
     gathered = found.gathered
@@ -142,7 +162,8 @@ def _shortages(
         if solved and found.routed[number] and number not in waiting:
             continue
         awaited = waiting.get(number)
-        reason = _reason(found, number, awaited, conflict)
+        clashing = [(want.line, want.node_id) in clash.lines for want in group]
+        reason = _reason(found, number, awaited, clash.waiting if any(clashing) else 0)
         nodes = _candidates(gathered, number)
         if awaited is not None:
             node_id = gathered.snapshot.network.nodes[awaited[0].node].node_id
@@ -152,10 +173,13 @@ def _shortages(
                 else [node_id, *(x for x in nodes if x != node_id)][:CANDIDATES_MAX]
             )
         first = min(want.line for want in group)
-        for want in group:
+        usable = bool(gathered.can[: gathered.shelf, number].any())
+        for want, clashes in zip(group, clashing, strict=True):
             own = reason
             if reason == "share" and _anywhere(gathered, want.sku):
                 own = "ship_together"  # What it is to ship with is somewhere else.
+            # Where fences clash over what is in stock, stock at a node that keeps them would do.
+            helped = own in _FOR_STOCK or (own == "fenced" and nodes and not usable)
             waits.append(
                 Shortage(
                     line=want.line,
@@ -163,11 +187,11 @@ def _shortages(
                     quantity=want.quantity,
                     reason=own,
                     nodes=nodes,
-                    group=first if own in _FOR_STOCK else -1,
+                    group=first if helped else -1,
                     expected_at=None if awaited is None else to_datetime(awaited[0].until_ms),
                     expected_per_mille=None if awaited is None else awaited[0].release_per_mille,
                     promised_at=None if awaited is None else to_datetime(awaited[1]),
-                    conflict=_names(conflict),
+                    conflict=_names(clash.waiting if clashes else 0),
                 )
             )
     return sorted(waits, key=lambda shortage: shortage.line)
@@ -201,8 +225,8 @@ def _anywhere(gathered: Gathered, sku: str) -> bool:
 def _candidates(gathered: Gathered, group: int) -> list[str]:
     """Nodes that could ship a group if they had it, the cheapest first."""
     snapshot, options = gathered.snapshot, gathered.base.options
-    masks = gathered.masks[: gathered.shelf, group]
-    able = np.flatnonzero(masks & ~(fences.share | fences.walk_in) == 0)
+    masks = gathered.masks[: gathered.shelf, group] & ~gathered.asked.relaxed
+    able = np.flatnonzero(masks & ~fences.share == 0)
     if not able.size:
         return []
     tariff = options.tariff[able]
@@ -259,7 +283,6 @@ def _digest(gathered: Gathered) -> str:
     for x in gathered.waiting:
         digest.update(repr((x.node, x.until_ms, x.release_per_mille)).encode())
         digest.update(x.masks.tobytes())
-    digest.update(repr(sorted(gathered.crowded)).encode())
     if gathered.board is not None:
         digest.update(gathered.slot_ms.tobytes())
     if gathered.congestion is not None:

@@ -64,7 +64,7 @@ def waiting_for(gathered: Gathered) -> list[Waiting]:
                 )
     if not coming:
         return []
-    shipped = (gathered.masks == 0).any(axis=0)
+    shipped = (gathered.masks & ~asked.relaxed == 0).any(axis=0)
     found = []
     for node in sorted(coming):
         found += _moments(gathered, node, sorted(coming[node]), shipped)
@@ -76,7 +76,8 @@ def _moments(
 ) -> list[Waiting]:
     asked, base = gathered.asked, gathered.base
     rows = np.arange(base.rows[node].start, base.rows[node].stop)
-    here = gathered.masks[rows[0]] & fences.share == 0
+    lacking = (fences.share | fences.walk_in) & ~asked.relaxed
+    here = gathered.masks[rows[0]] & lacking == 0
     units = gathered.shares[:, node : node + 1].copy()
     reserve = asked.known.stock.reserve[node : node + 1]
     column = np.zeros(len(rows), np.int64)

@@ -39,7 +39,7 @@ class Way:
         return sum(self.terms.values())
 
 
-def ways(asked: Asked, crowded: set[int]) -> list[Way]:
+def ways(asked: Asked, crowded: set[tuple[int, int]]) -> list[Way]:
     """Every option of a question, those that wait for stock behind the others."""
     return _Judge(asked, crowded).ways()
 
@@ -62,7 +62,7 @@ def wait_min(node: Node, now_min: int) -> int:
 
 
 class _Judge:
-    def __init__(self, asked: Asked, crowded: set[int]) -> None:
+    def __init__(self, asked: Asked, crowded: set[tuple[int, int]]) -> None:
         self.asked, self.crowded = asked, crowded
         self.known, self.question, self.profile = asked.known, asked.question, asked.profile
         self.snapshot = asked.known.snapshot
@@ -135,7 +135,7 @@ class _Judge:
             assert destination is not None
             if self.snapshot.outside(destination.lat, destination.lon)[self.options.node[row]]:
                 found |= fences.area
-        if self.options.node[row] in self.crowded or not with_slot:
+        if not with_slot:
             found |= fences.capacity
         return found
 
@@ -220,8 +220,10 @@ class _Judge:
                 profile.congestion_minor * over // profile.congestion_packages
             )
         own = self.fences(row, with_slot)
-        for group in self.groups:
+        for number, group in enumerate(self.groups):
             mask = own | self.group_fences(row, group, {})
+            if (at, number) in self.crowded:
+                mask |= fences.capacity
             piece_of = group[0].node_id
             if piece_of is not None and piece_of != node.node_id:
                 mask |= fences.share
@@ -265,8 +267,10 @@ class _Judge:
             for g, group in enumerate(self.groups):
                 mask = self.fences(row, True) & ~fences.capacity
                 mask |= self.group_fences(row, group, more)
-                here = not shelf[rows[0]].masks[g] & fences.share
-                shipped = any(way.masks[g] == 0 for way in shelf)
+                broken = self.asked.relaxed
+                lacking = (fences.share | fences.walk_in) & ~broken
+                here = not shelf[rows[0]].masks[g] & lacking
+                shipped = any(way.masks[g] & ~broken == 0 for way in shelf)
                 if (
                     here
                     or group[0].node_id is not None

@@ -51,7 +51,7 @@ class World:
     """What is asked of what, and nodes whose slot is known to have too little room."""
 
     asked: Asked
-    crowded: set[int]
+    crowded: set[tuple[int, int]]
 
 
 def world(seed: int) -> World:
@@ -83,7 +83,8 @@ def world(seed: int) -> World:
         now_ms,
         relaxed=rng.getrandbits(14) & fences.breakable if rng.random() < 0.2 else 0,
     )
-    crowded = {rng.randrange(len(names))} if rng.random() < 0.1 else set()
+    reached = sorted(known.base(question, asked.profile, now_ms).rows)
+    crowded = {(rng.choice(reached), 0)} if reached and rng.random() < 0.1 else set()
     return World(asked, crowded)
 
 
