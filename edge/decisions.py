@@ -87,7 +87,9 @@ class Inputs(Struct, frozen=True, array_like=True):
         slots: of each node with slots its position, the first of these times in which it had
             room (-1: none), and for how many packages.
         failures: node, SKU, score and time of what picks had taught.
-        lots: node, SKU, units, time and chance per mille of stock on its way.
+        lots: node, SKU, units, time and chance per mille of stock on its way that no other
+            order waits for.
+        others: SKUs of the order that were not looked for.
     """
 
     at_ms: int
@@ -108,6 +110,7 @@ class Inputs(Struct, frozen=True, array_like=True):
     slots: list[tuple[int, int, int]]
     failures: list[tuple[int, int, int, int]]
     lots: list[tuple[int, int, int, int, int]]
+    others: list[str] = []
 
     @classmethod
     def taken(cls, known: Known, question: Question, now_ms: int, *, offer: bool = False) -> Inputs:
@@ -155,9 +158,10 @@ class Inputs(Struct, frozen=True, array_like=True):
             lots=[
                 (node_ix[x.node_id], at, x.units, x.expected_ms, x.release_per_mille)
                 for at, sku in enumerate(skus)
-                for x in known.incoming.lots(sku, now_ms)
+                for x in known.lots(question, sku, now_ms)
                 if x.node_id in node_ix
             ],
+            others=sorted(set(question.others).difference(skus)),
         )
 
     def question(self) -> Question:
@@ -171,6 +175,7 @@ class Inputs(Struct, frozen=True, array_like=True):
             packages_used=self.packages_used,
             failed=frozenset(self.failed),
             channel=self.channel,
+            others=self.others,
         )
 
 

@@ -285,9 +285,8 @@ class Engine:
     def _expect(self, decision: Decision, event_id: str, data: Data, now_ms: int) -> None:
         """What an event says of stock that is not here yet; who waits for it may look again."""
         decision.incoming += self.state.incoming.after(event_id, data, now_ms)
-        if not isinstance(data, StockReceived):  # What is received comes by a grant.
-            for lot in decision.incoming:
-                decision.due += self.state.waiting(lot.sku)
+        for lot in decision.incoming:
+            decision.due += self.state.waiting(lot.sku)
 
     def _from_feed(
         self,

@@ -21,6 +21,8 @@ class Incoming:
         """See the class."""
         self._by_sku: dict[str, list[Lot]] = {}
         self._of_lot: dict[tuple[str, str], dict[str, Lot]] = {}
+        self._claims: dict[str, list[tuple[str, str, int]]] = {}
+        self._claimed: dict[tuple[str, str], int] = {}
         for lot in known:
             self.put(lot)
 
@@ -44,6 +46,21 @@ class Incoming:
         """Nothing is expected any more."""
         self._by_sku.clear()
         self._of_lot.clear()
+        self._claims.clear()
+        self._claimed.clear()
+
+    def claim(self, order_id: str, units: list[tuple[str, str, int]]) -> None:
+        """What an order waits for from now on: node, SKU and units; it replaces what it did."""
+        for node_id, sku, count in self._claims.pop(order_id, ()):
+            self._claimed[node_id, sku] -= count
+        for node_id, sku, count in units:
+            self._claimed[node_id, sku] = self._claimed.get((node_id, sku), 0) + count
+        if units:
+            self._claims[order_id] = units
+
+    def claimed(self, node_id: str, sku: str) -> int:
+        """Units at a node that orders of this edge wait for."""
+        return self._claimed.get((node_id, sku), 0)
 
     def lots(self, sku: str, now_ms: int) -> Sequence[Lot]:
         """Lots with units of a SKU whose time is still to come, the earliest first."""

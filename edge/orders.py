@@ -127,7 +127,10 @@ def retry(state: State, decision: Decision, order_id: str, now_ms: int) -> None:
     if order is None or not order.parked:
         return
     wants = [order.want(shortage.line, shortage.quantity) for shortage in order.parked]
-    question = order.question(wants)
+    waited: dict[tuple[str, str], int] = {}
+    for node_id, sku, units in order.claims():
+        waited[node_id, sku] = waited.get((node_id, sku), 0) + units
+    question = replace(order.question(wants), waited=waited)
     answer = _route(state, question, now_ms)
     cause = Cause(order.accepted_id)
     if answer.plan is None:

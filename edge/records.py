@@ -79,7 +79,12 @@ class Order(Struct, frozen=True, kw_only=True):
             packages_used=len(self.packages),
             failed=frozenset(self.failed),
             channel=self.payment.channel,
+            others=[line.sku for line in self.payment.lines],
         )
+
+    def claims(self) -> list[tuple[str, str, int]]:
+        """Units on their way that the order waits for: node, SKU, how many."""
+        return [(x.nodes[0], x.sku, x.quantity) for x in self.parked if x.reason == "incoming"]
 
     def want(self, line: int, quantity: int) -> Want:
         """A line of the order that looks for a node."""

@@ -45,6 +45,7 @@ class Rules:
 
     Attributes:
         version: the document's.
+        turns_ms: when a rule begins or ends to apply, milliseconds since 1970 UTC.
         packed: its wire form.
         digest: names the document as an input of a plan.
     """
@@ -61,6 +62,9 @@ class Rules:
         self._spans: Final = [
             (_first_ms(when.from_at, 0), _first_ms(when.until_at, _FOR_EVER)) for when in whens
         ]
+        self.turns_ms: Final = sorted(
+            {ms for span in self._spans for ms in span if 0 < ms < _FOR_EVER}
+        )
         self._channels: Final = _Passing([when.channels for when in whens])
         self._tiers: Final = _Passing([when.tiers for when in whens])
         self._speeds: Final = _Passing([when.speeds for when in whens])

@@ -63,14 +63,16 @@ class State:
         self._wants: dict[str, set[str]] = {}  # order to SKUs
         self._wakes: dict[str, int] = {}  # order to when what it waits for is expected
         self._clock: list[tuple[int, str]] = []  # the same as a heap; some are over
+        self.incoming = Incoming(records.incoming(now_ms - OVERDUE_MS))
         for order in records.parked_orders():
             self.index(order)
-        self.incoming = Incoming(records.incoming(now_ms - OVERDUE_MS))
         self.slots = Slots(records.slots(), records.cells())
         self.failures = Failures(records.failures())
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
         self._known: Known | None = None
+        self._turns: list[int] = []
+        self._woke_ms = now_ms
         self.sourcing: Sourcing | None = records.sourcing()
         self.prices: Prices | None = records.prices()
         network = records.network()
@@ -107,13 +109,15 @@ class State:
     def _know(self) -> None:
         """Lay out what a decision is made by; not while an order waits for it."""
         if self._snapshot is not None and self._stock is not None:
+            rules = None if self.sourcing is None else Rules(self.sourcing)
+            self._turns = [] if rules is None else rules.turns_ms[::-1]
             self._known = Known(
                 self._snapshot,
                 self._stock,
                 self.slots,
                 self.failures,
                 self.incoming,
-                rules=None if self.sourcing is None else Rules(self.sourcing),
+                rules=rules,
                 rates=Rates(self._snapshot, self.prices),
             )
 
@@ -229,6 +233,7 @@ class State:
             for sku in self._wants[order.order_id]:
                 self._waiting.setdefault(sku, set()).add(order.order_id)
         self._set_wake(order)
+        self.incoming.claim(order.order_id, order.claims())
 
     def _set_wake(self, order: Order) -> None:
         moments = [
@@ -244,6 +249,12 @@ class State:
 
     def wake(self, now_ms: int, orders_max: int) -> None:
         """Let orders be tried again that wait for what was expected by now, some at a time."""
+        turned = False
+        while self._turns and self._turns[-1] <= now_ms:
+            turned = self._turns.pop() > self._woke_ms or turned
+        self._woke_ms = now_ms
+        if turned:  # A rule has begun or ceased to apply.
+            self.due.update(dict.fromkeys(sorted(self._wants)))
         for _ in range(orders_max):
             if not self._clock or self._clock[0][0] > now_ms:
                 return

@@ -26,7 +26,7 @@ class TierPromise(Row, frozen=True):
     """Customers of a tier get their goods in time, or not by this option: a chance constraint."""
 
     tier: Tier
-    within_h: Annotated[int, Meta(ge=1, le=2_000, description="From the order to the arrival.")]
+    within_h: Annotated[int, Meta(ge=1, le=2_000, description="From the decision to the arrival.")]
     on_time_per_mille: Annotated[
         int, Meta(ge=1, le=999, description="A package may ship only by what keeps it so often.")
     ]

@@ -37,6 +37,7 @@ WAITING_MINOR_MAX: Final = COST_MINOR_MAX // 10
 
 _HOUR_MS = 3_600_000
 _NO_LIMITS = Limits()
+_FAR = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +293,9 @@ class Gathered:
             of_node = np.zeros((len(node_ix), len(self.groups)), np.int64)
         cost = of_node[self.options.node]
         if self.waiting:
-            held = (reroute * (1_000 - x.release_per_mille) // 1_000 for x in self.waiting)
-            cost[self.shelf :] += self._of_waiting(held)[:, None]
+            release = np.array([x.release_per_mille for x in self.waiting], np.int64)
+            risk = reroute * (1_000 - release) // 1_000
+            cost[self.shelf :] += np.repeat(risk, [len(x.rows) for x in self.waiting], axis=0)
         return np.minimum(cost, min(reroute, REJECTION_MINOR_MAX))
 
     def _bid(self) -> Ints | None:
@@ -304,7 +306,8 @@ class Gathered:
             return None
         counted = rates.counted_per_mille(self.asked.now_ms)
         of_node = np.add.reduceat(bids * self.demand[:, None], self.starts[:-1], axis=0)
-        cost = np.minimum(of_node * counted // 1_000, BID_MINOR_MAX)
+        # Within 64 bits: both are bounded, and what is beyond costs no more.
+        cost = np.minimum(np.minimum(of_node, _FAR) * counted // 1_000, BID_MINOR_MAX)
         return np.ascontiguousarray(cost[:, self.options.node].T)
 
     def packages_max(self) -> int:

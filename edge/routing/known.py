@@ -7,6 +7,7 @@ it is worked out once (`Base`) and kept.
 from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from edge.routing import fences
 from edge.routing.question import Question
 from edge.sourcing import Rules
 from edge.stock import Stock
+from shared.lots import Lot
 from shared.parts import Limits
 from shared.sourcing import Profile
 
@@ -113,9 +115,28 @@ class Known:
             kind=question.fulfilment.kind,
             region=None if question.destination is None else question.destination.region,
             store_id=question.store_id,
-            tags={tag for x in question.wants for tag in products[snapshot.sku_ix[x.sku]].tags},
+            tags={
+                tag
+                for sku in (*(want.sku for want in question.wants), *question.others)
+                if sku in snapshot.sku_ix  # A later network may have dropped it.
+                for tag in products[snapshot.sku_ix[sku]].tags
+            },
             now_ms=now_ms,
         )
+
+    def lots(self, question: Question, sku: str, now_ms: int) -> list[Lot]:
+        """What is expected of a SKU and no other order of this edge waits for, earliest first."""
+        found: list[Lot] = []
+        left: dict[str, int] = {}
+        for lot in self.incoming.lots(sku, now_ms):
+            key = lot.node_id, sku
+            if lot.node_id not in left:
+                left[lot.node_id] = self.incoming.claimed(*key) - question.waited.get(key, 0)
+            taken = min(max(left[lot.node_id], 0), lot.units)
+            left[lot.node_id] -= taken
+            if taken < lot.units:
+                found.append(msgspec.structs.replace(lot, units=lot.units - taken))
+        return found
 
     def base(self, question: Question, profile: Profile, now_ms: int) -> Base:
         """The options that reach the customer."""

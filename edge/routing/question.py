@@ -1,6 +1,6 @@
 """What the router is asked, and what it answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.parts import Alternative, Channel, Customer, Destination, Fulfilment, Plan, Shortage
@@ -27,6 +27,9 @@ class Question:
 
     Attributes:
         packages_used: packages that the order has already; they count against the limit.
+        others: SKUs of the order that are not looked for now; rules may ask for their tags.
+        waited: units by node and SKU that the order itself has waited for until now: they are
+            not another's.
         failed: nodes that failed this order before and are not asked again.
     """
 
@@ -38,6 +41,8 @@ class Question:
     packages_used: int = 0
     failed: frozenset[str] = frozenset()
     channel: Channel = "pos"
+    others: Sequence[str] = ()
+    waited: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,9 @@ def _shortages(
                     nodes=nodes,
                     group=first if helped else -1,
                     expected_at=None if awaited is None else to_datetime(awaited[0].until_ms),
-                    expected_per_mille=None if awaited is None else awaited[0].release_per_mille,
+                    expected_per_mille=(
+                        None if awaited is None else awaited[0].release_per_mille[number]
+                    ),
                     promised_at=None if awaited is None else to_datetime(awaited[1]),
                     conflict=_names(clash.waiting if clashes else 0),
                 )
@@ -274,7 +276,7 @@ def _digest(gathered: Gathered) -> str:
     digest.update(asked.known.rates.digest)
     if asked.known.rules is not None:
         digest.update(asked.known.rules.digest)
-    digest.update(asked.now_ms.to_bytes(8, "big"))
+    digest.update(asked.now_ms.to_bytes(8, "big", signed=True))
     digest.update(asked.question.packages_used.to_bytes(8, "big"))
     digest.update(",".join(sorted(asked.question.failed)).encode())
     digest.update(gathered.shares.tobytes())

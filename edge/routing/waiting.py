@@ -19,6 +19,7 @@ import numpy as np
 
 from edge.network import Ints
 from edge.routing import fences
+from edge.routing.calendar import ready_at
 from edge.routing.fences import fence_masks
 
 if TYPE_CHECKING:
@@ -39,14 +40,15 @@ class Waiting:
         until_ms: when they may ship, milliseconds since 1970 UTC.
         rows: int64[K], the options of the shelf that they are like.
         masks: int64[K, G], fences.
-        release_per_mille: how likely all the lots that it may need are let through.
+        release_per_mille: of each group, how likely the lots that it needs are let through;
+            the likelier lots are taken first.
     """
 
     node: int
     until_ms: int
     rows: Ints
     masks: Ints
-    release_per_mille: int
+    release_per_mille: list[int]
 
 
 def waiting_for(gathered: Gathered) -> list[Waiting]:
@@ -56,7 +58,7 @@ def waiting_for(gathered: Gathered) -> list[Waiting]:
         return []
     coming: dict[int, list[tuple[int, int, int, int]]] = {}
     for entry, sku in enumerate(gathered.skus):
-        for lot in asked.known.incoming.lots(sku, asked.now_ms):
+        for lot in asked.known.lots(asked.question, sku, asked.now_ms):
             node = snapshot.node_ix.get(lot.node_id, -1)
             if node in gathered.base.rows and lot.release_per_mille:
                 coming.setdefault(node, []).append(
@@ -82,16 +84,15 @@ def _moments(
     reserve = asked.known.stock.reserve[node : node + 1]
     column = np.zeros(len(rows), np.int64)
     moments = sorted({expected_ms for expected_ms, *_ in lots})[:MOMENTS_MAX]
-    found, release = [], 1_000
+    found = []
     for until_ms in moments:
-        for expected_ms, entry, more, release_per_mille in lots:
+        for expected_ms, entry, more, _ in lots:
             if expected_ms == until_ms:
                 units[entry, 0] += more
-                release = release * release_per_mille // 1_000
         masks = fence_masks(
             units, reserve, gathered.demand, gathered.starts, gathered.weight_g,
             gathered.classes, column, base.limit_g[rows], base.ability[rows],
-            gathered.fenced[rows] & ~fences.capacity,
+            gathered.fenced[rows],
         )  # fmt: skip
         masks[:, here] |= fences.share  # What is there already need not wait.
         pieces = [group[0].node_id is not None for group in gathered.groups]
@@ -99,11 +100,31 @@ def _moments(
         if asked.profile.incoming_minor_per_h is None:
             masks[:, shipped] |= fences.share
         if (masks & fences.share == 0).any():
+            arrived = [lot for lot in lots if lot[0] <= until_ms]
+            release = _release(gathered, gathered.shares[:, node].tolist(), arrived)
             found.append(Waiting(node, until_ms, rows, masks, release))
     return found
 
 
+def _release(
+    gathered: Gathered, held: list[int], lots: list[tuple[int, int, int, int]]
+) -> list[int]:
+    """Of each group, the chance in thousandths that the lots that it needs are let through."""
+    chance = [1_000] * len(gathered.groups)
+    starts, demand = gathered.starts.tolist(), gathered.demand.tolist()
+    surest = sorted(lots, key=lambda lot: -lot[3])
+    for group in range(len(gathered.groups)):
+        for entry in range(starts[group], starts[group + 1]):
+            lacking = demand[entry] - held[entry]
+            for _, of, units, release_per_mille in surest:
+                if of == entry and lacking > 0:
+                    chance[group] = chance[group] * release_per_mille // 1_000
+                    lacking -= units
+    return chance
+
+
 def later_ready_ms(gathered: Gathered, waiting: Waiting) -> Ints:
     """int64[K], when the options of a node are ready once its stock has arrived."""
-    nodes = gathered.base.options.node[waiting.rows]
-    return gathered.snapshot.ready_ms(nodes, waiting.until_ms)
+    base = gathered.base
+    ready_ms = ready_at(waiting.until_ms, base.nodes, gathered.snapshot.calendar, base.handling_min)
+    return ready_ms[base.site[waiting.rows]]

@@ -105,6 +105,9 @@ class _Judge:
     def ready_ms(self, node: Node, from_ms: int) -> int:
         return from_ms + (wait_min(node, from_ms // MINUTE_MS) + node.handling_min) * MINUTE_MS
 
+    def backlog_ms(self, at: int) -> int:
+        return int(self.known.rates.node_delay_min[at]) * self.counted // 1_000 * MINUTE_MS
+
     def slot(self, node: Node, ready_ms: int) -> tuple[Slot | None, bool]:
         """The slot of a package, and whether the node has any to choose from."""
         slots = self.known.slots
@@ -189,7 +192,7 @@ class _Judge:
                     cost += self.profile.reroute_minor * chance // 1_000
         return min(cost, self.profile.reroute_minor, REJECTION_MINOR_MAX)
 
-    def way(self, row: int, ready_ms: int, release_per_mille: int) -> Way:
+    def way(self, row: int, ready_ms: int, release: list[int]) -> Way:
         node, at = self.node(row), int(self.options.node[row])
         return Way(
             row,
@@ -203,15 +206,17 @@ class _Judge:
                 "waiting_minor": 0,
             },
             bid=[self.bid_of(row, group) for group in self.groups],
-            rejection=[self.rejection_of(row, group, release_per_mille) for group in self.groups],
+            rejection=[
+                self.rejection_of(row, group, chance)
+                for group, chance in zip(self.groups, release, strict=True)
+            ],
         )
 
     def from_shelf(self, row: int) -> Way:
         node, at = self.node(row), int(self.options.node[row])
-        delay_min = int(self.known.rates.node_delay_min[at]) * self.counted // 1_000
-        ready_ms = self.ready_ms(node, self.asked.now_ms) + delay_min * MINUTE_MS
+        ready_ms = self.ready_ms(node, self.asked.now_ms) + self.backlog_ms(at)
         slot, with_slot = self.slot(node, ready_ms)
-        way = self.way(row, ready_ms, 1_000)
+        way = self.way(row, ready_ms, [1_000] * len(self.groups))
         if slot is not None:
             way.ready_ms = max(ready_ms, slot.starts_ms)
             profile, left = self.profile, self.known.slots.share(node.node_id, slot.sku)
@@ -246,26 +251,36 @@ class _Judge:
                 found += self.moment(rows, [x for x in lots if x.expected_ms <= until_ms], shelf)
         return found
 
+    def release(self, group: list[Want], at: int, arrived: list[Any]) -> int:
+        """The chance that the lots that a group needs are let through, the likelier first."""
+        chance = 1_000
+        for sku, wanted in self.units(group).items():
+            lacking = wanted - int(self.known.stock.share[self.snapshot.sku_ix[sku], at])
+            drawn = sorted(arrived, key=lambda lot: (lot.expected_ms, lot.units))
+            for lot in sorted(drawn, key=lambda lot: -lot.release_per_mille):
+                if lot.sku == sku and lacking > 0:
+                    chance = chance * lot.release_per_mille // 1_000
+                    lacking -= lot.units
+        return chance
+
     def moment(self, rows: list[int], arrived: list[Any], shelf: list[Way]) -> list[Way]:
         until_ms = max(lot.expected_ms for lot in arrived)
         more: dict[str, int] = {}
-        entries = [(g, sku) for g, group in enumerate(self.groups) for sku in self.units(group)]
-        drawn = []  # in the order in which chances are multiplied: rounding depends on it
         for lot in arrived:
             more[lot.sku] = more.get(lot.sku, 0) + lot.units
-            for entry, (_, sku) in enumerate(entries):
-                if sku == lot.sku:
-                    drawn.append((lot.expected_ms, entry, lot.units, lot.release_per_mille))
-        release = 1_000
-        for *_, per_mille in sorted(drawn):
-            release = release * per_mille // 1_000
+        at = int(self.options.node[rows[0]])
+        release = [self.release(group, at, arrived) for group in self.groups]
+        node = self.nodes[at]
+        now = self.ready_ms(node, self.asked.now_ms) + self.backlog_ms(at)
+        with_slot = self.slot(node, now)[1]
         found = []
         for row in rows:
-            way = self.way(row, self.ready_ms(self.node(row), until_ms), release)
+            ready_ms = self.ready_ms(self.node(row), until_ms) + self.backlog_ms(at)
+            way = self.way(row, ready_ms, release)
             minor = (until_ms - self.asked.now_ms) * (self.profile.incoming_minor_per_h or 0)
             way.terms["waiting_minor"] = min(minor // HOUR_MS, WAITING_MINOR_MAX)
             for g, group in enumerate(self.groups):
-                mask = self.fences(row, True) & ~fences.capacity
+                mask = self.fences(row, with_slot)
                 mask |= self.group_fences(row, group, more)
                 broken = self.asked.relaxed
                 lacking = (fences.share | fences.walk_in) & ~broken

@@ -102,7 +102,12 @@ def test_a_shortage_says_how_likely_the_next_arrival_may_be_sold(shop: Shop) -> 
     )
     shop.tell("dc-south", expected("insp-1", 24, reason="inspection", release_per_mille=650))
     shop.tell("till-1", payment("sku-1", "sku-2"), "p2")
-    (soon, never) = accepted(shop).parked
+    (sure, never) = accepted(shop).parked
+    assert sure.expected_at == to_datetime(NOON_MS + 48 * HOUR_MS)  # Waiting costs nothing here.
+    assert sure.expected_per_mille == 1_000
+    shop.tell("dc-south", expected("asn-1", 48, lines=[]))
+    shop.tell("till-1", payment("sku-1", "sku-2"), "p3")
+    (soon, _) = accepted(shop).parked
     assert soon.expected_at == to_datetime(NOON_MS + 24 * HOUR_MS)
     assert soon.expected_per_mille == 650
     assert (never.expected_at, never.expected_per_mille) == (None, None)
