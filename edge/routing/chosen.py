@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge.routing.kernel import Ints, Sites, Table, kernel
-from edge.routing.placing import settle, sum_needs
+from edge.routing.placing import places_max, sets_max, settle, sum_needs
 from edge.routing.relaxation import fraction_bits, infinite
 from edge.routing.sites import forbidden
 from edge.routing.tolls import better_tolls, common_toll
@@ -18,8 +18,6 @@ chosen_max = 12
 """Packages, at most."""
 chosen_work = 16_000
 """Steps for a set of sites beside those that grow with the problem."""
-sets_max = 7
-"""Room is compared with need for all sets of this many packages."""
 
 
 @kernel
@@ -209,7 +207,7 @@ def solve_chosen(
                 flat,
                 lowest,
                 best,
-                share,
+                places_max if share == 1 else places_max // 8,
                 place,
                 work,
             )

@@ -76,7 +76,7 @@ def merge(
     while p < packages:
         q = p
         while q < packages and work[0] < work[1]:
-            work[0] += width
+            work[0] += 8 + 2 * width
             joint_g = load_g[p] + (load_g[q] if q > p else 0)
             now = sums[p, site[p]] + price_of(sites, site[p], load_g[p])
             if q > p:
@@ -191,7 +191,7 @@ def improve(
     packages = pack(weight_g, sites, heavy, pick, package, site, load_g)
     sums = sums_of(sites, package, packages)
     while work[0] < work[1]:
-        work[0] += groups * (4 * packages + 2 * width)
+        work[0] += groups * (8 * packages + 4 * width)
         moved = move(weight_g, sites, packages_max, package, site, load_g, packages)
         if moved >= 0:
             packages = moved

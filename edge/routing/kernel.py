@@ -55,8 +55,9 @@ _TYPES = {
 
 
 _SOURCES = (
-    "calendar", "chosen", "covering", "fences", "improve", "kernel", "lateness", "merging",
-    "placing", "reach", "relaxation", "root", "search", "sites", "tails", "tolls",
+    "allotment", "calendar", "chosen", "covering", "fences", "improve", "interchange", "kernel",
+    "kits", "lateness", "merging", "placing", "reach", "relaxation", "root", "search", "sites",
+    "tails", "tolls",
 )  # fmt: skip
 _config: Any = numba_config
 

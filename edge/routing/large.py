@@ -1,20 +1,24 @@
 """Plans for large orders, with a proven bound.
 
 Options become sites (``sites``), groups that no bound can tell apart become one (``merging``).
-A first plan (``improve``) and bound (``relaxation``) leave out most sites (``root``); limits
-come down to what groups can weigh (``reach``), and the whole weight must be carried
-(``covering``). Branch and bound over the other sites (``search``) ends at small sets of them,
-which are solved exactly (``chosen``, ``placing``). What decides is integer, and the budget
-counts elementary steps, so the answer is the same on every machine.
+A first plan (``improve``) and bound (``relaxation``) leave out most sites (``root``); among many
+sites better ones are looked for (``interchange``). Limits come down to what groups can weigh
+(``reach``), and the whole weight must be carried (``covering``). Branch and bound over the other
+sites (``search``) ends at small sets of them, which are solved exactly (``chosen``, ``placing``).
+What it does not prove over few sites is settled by the packages that each of them gets
+(``allotment``, ``kits``). What decides is integer, and the budget counts elementary steps, so the
+answer is the same on every machine.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from edge.routing.allotment import sites_max, solve_kits
 from edge.routing.chosen import chosen_max, solve_chosen
 from edge.routing.covering import cover_bound
 from edge.routing.improve import over_limit
+from edge.routing.interchange import better_sites
 from edge.routing.kernel import Ints, Sites
 from edge.routing.merging import merge_groups, number_merged
 from edge.routing.problem import Infeasible, Problem, Solution
@@ -24,8 +28,16 @@ from edge.routing.root import count_copies, search_root
 from edge.routing.search import search
 from edge.routing.sites import needless_sites, sites_of, steps_of
 
-cells_max = 1 << 22
-"""Sites times groups up to which branch and bound is tried."""
+root_share = 4
+"""One part in so many of the work goes into a first plan and bound."""
+first_share = 8
+"""What one part in so many of the work does not prove is looked at by other means."""
+glance_share = 64
+"""One part in so many of the work goes into better sites before branch and bound."""
+cell_work = 3
+"""Steps that sites take for each option and group."""
+tree_work = 1024
+"""Steps for a site and group without which branch and bound does not come far."""
 
 
 def large_plan(problem: Problem, work_max: int) -> Solution | Infeasible:
@@ -45,7 +57,8 @@ def large_plan(problem: Problem, work_max: int) -> Solution | Infeasible:
     if packages_max * int(sites[3].max()) < int(weight_g.sum()):
         return Infeasible(proved=True, method="large")
 
-    work = np.array([0, work_max])
+    done = min(cell_work * problem.can.size, work_max // 2)
+    work = np.array([done, done + work_max // root_share])
     heavy = np.argsort(-weight_g, kind="stable")
     target_g, limit_g = sites[0] @ weight_g, sites[3][sites[2][1:] - 1]
     if weight_g.sum() <= 2 * limit_g.max():
@@ -70,19 +83,31 @@ def large_plan(problem: Problem, work_max: int) -> Solution | Infeasible:
         intercept,
         work,
     )
+    few, searched = len(kept) <= sites_max, tree_work * len(kept) * groups <= work_max
+    if not few and bound <= (cost - 1) << fraction_bits:
+        work[1] = work_max - work_max // first_share
+        if searched:
+            work[1] = work[0] + work_max // glance_share
+        cost = better_sites(
+            weight_g, sites, packages_max, heavy, target_g.copy(), package, pick, cost, work
+        )
     pick, cost = pick[package], min(cost, over_limit)
     used = np.unique(pick)
     if bound < cost << fraction_bits and cost < over_limit and len(used) <= chosen_max:
         # The sites of that plan are often the best ones, but not its groups' places.
         alike, before = np.arange(len(kept)), cost
+        work[1] = work[0] + work_max // first_share
         cost, _ = solve_chosen(
             weight_g, sites, merged_g, merged, heavy, alike, used, cost, 4, pick, work
         )
         if cost < before:
             package = pick
+    work[1] = work_max
     relaxed_bound = bound  # the slacks belong to this one
     if bound <= (cost - 1) << fraction_bits:
+        work[1] = work[0] + work_max // first_share
         steps = tighter_steps(weight_g, sites, work)
+        work[1] = work_max
         sites, merged = (*sites[:2], *steps), (*merged[:2], *steps)
         bound = max(bound, cover_bound(weight_g, sites, work))
     if bound <= (cost - 1) << fraction_bits and work[0] < work_max:
@@ -90,36 +115,66 @@ def large_plan(problem: Problem, work_max: int) -> Solution | Infeasible:
         more = count_copies(
             weight_g, sites, packages_max, slack, intercept, relaxed_bound, cost, copies
         )
-        rows = np.repeat(np.arange(len(kept)), copies)
-        if len(rows) * groups <= cells_max:
-            some, before, place = _take(sites, rows), cost, np.empty(groups, np.int64)
-            merged = _take(merged, rows)
-            scarce = np.argsort(merged[0].sum(axis=0), kind="stable")
-            target_g = target_g[rows]
-            # What a small share of the work leaves open may be settled by all that is left.
-            for share in (4, 1):
+        rows = np.repeat(np.arange(len(kept)), copies if searched else 0)
+        searched = searched and tree_work * len(rows) * groups <= 4 * work_max
+        some, some_merged = _take(sites, rows), _take(merged, rows)
+        scarce = np.argsort(some_merged[0].sum(axis=0), kind="stable")
+        # What a small share of the work leaves open may be settled by all that is left.
+        for share in (first_share, 1):
+            before, place = cost, np.empty(groups, np.int64)
+            work[1] = work[0] + (work_max - work[0]) // share
+            if searched:
                 cost, found = search(
                     weight_g,
                     some,
                     merged_g,
-                    merged,
+                    some_merged,
                     number,
                     packages_max,
                     heavy,
                     scarce,
                     rows,
-                    target_g,
+                    target_g[rows],
                     cost,
                     bound,
-                    share,
+                    4 if share > 1 else 1,
                     place,
                     work,
                 )
                 bound = max(bound, min(found, more))
-                if bound > (cost - 1) << fraction_bits or work[0] >= work_max:
-                    break
-            if cost < before:
-                package, pick = place, rows[place]
+                if cost < before:
+                    package, pick = place, rows[place]
+            if share > 1 and few and bound <= (cost - 1) << fraction_bits:
+                before, place, site = cost, np.empty(groups, np.int64), np.empty(groups, np.int64)
+                work[1] = work_max
+                cost, found = solve_kits(
+                    weight_g,
+                    sites,
+                    merged_g,
+                    merged,
+                    packages_max,
+                    heavy,
+                    cost,
+                    place,
+                    site,
+                    work,
+                )
+                bound = max(bound, found)
+                if cost < before:
+                    package, pick = place, site[place]
+            if share > 1 and not few and bound <= (cost - 1) << fraction_bits:
+                package, site = (
+                    np.unique(package, return_inverse=True)[1],
+                    np.empty(groups, np.int64),
+                )
+                site[package] = pick
+                work[1] = (work[0] + work_max) // 2
+                cost = better_sites(
+                    weight_g, sites, packages_max, heavy, target_g.copy(), package, site, cost, work
+                )
+                pick = site[package]
+            if bound > (cost - 1) << fraction_bits or work[0] >= work_max:
+                break
     if cost >= over_limit:
         return Infeasible(proved=bound > (cost - 1) << fraction_bits, method="large")
 

@@ -49,6 +49,8 @@ def merge_groups(weight_g: Ints, sites: Sites, number: Ints, merged: int) -> tup
     """Weights of the merged groups, and the sites with these groups."""
     may, assign, start, cap_g, price = sites
     width, groups = may.shape
+    if merged == groups:
+        return weight_g.copy(), sites
     weight_all_g = np.zeros(merged, np.int64)
     may_all = np.zeros((width, merged), np.bool_)
     assign_all = np.zeros((width, merged), np.int64)

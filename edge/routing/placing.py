@@ -10,13 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from edge.routing.kernel import Ints, Steps, Table, kernel
-from edge.routing.reach import highest_sum, sums_after, unit_of, words_max
+from edge.routing.reach import highest_sum, sums_after, unit_of
 from edge.routing.relaxation import fraction_bits, infinite
 from edge.routing.sites import forbidden
 from edge.routing.tolls import better_tolls
 
 places_max = 8_000
 """Steps of one depth-first search, if it may take all the work that is left."""
+sets_max = 7
+"""Room is compared with need for all sets of this many packages."""
+words_max = 1 << 16
+"""Of the table of sums that a search looks ahead in."""
 
 
 @kernel
@@ -110,7 +114,7 @@ def place_groups(
     if waste_max < 0:
         return 0
     # What is left is known for the last groups; the first ones can reach nearly everything.
-    known = max(forced, groups - words_max // (packages * ((top >> 6) + 1)))
+    known = max(forced, groups - words_max * places // places_max // (packages * ((top >> 6) + 1)))
     sums = sums_after(weight, mask, order[known:], room)
     work[0] += 3 * sums.size
     depth, fresh = forced, True
@@ -233,7 +237,7 @@ def settle(
     flat: bool,
     bound: int,
     best: int,
-    share: int,
+    places: int,
     place: Ints,
     work: Ints,
 ) -> tuple[int, int]:
@@ -250,7 +254,7 @@ def settle(
         flat: whether the groups cost the same wherever they are.
         bound: scaled bound of such plans.
         best: cost to beat.
-        share: only at 1 may a depth-first search have all of its steps.
+        places: steps of a depth-first search, beyond one a group.
         place: int64[G], receives the package of each group.
         work: int64[2], steps done and budget.
 
@@ -325,7 +329,7 @@ def settle(
                 alike,
                 spare,
                 scaled_spare,
-                places_max if share == 1 else places_max // 8,
+                places if turn == 1 else min(places, places_max // 8),
                 trial,
                 work,
             )

@@ -120,7 +120,8 @@ def tighter_steps(weight_g: Ints, sites: Sites, work: Ints) -> tuple[Ints, Ints,
         first, end = start[s], start[s + 1]
         room = np.empty(1, np.int64)
         room[0] = cap_g[end - 1] // unit if end > first else 0
-        dense = len(weight_g) * ((room[0] >> 6) + 1) > words_max
+        words = len(weight_g) * ((room[0] >> 6) + 1)
+        dense = words > words_max or work[0] + words > work[1]
         table = new_table(1, room[:0] if dense else room)
         lightest_g = room[0] * unit
         for g in range(len(weight_g)):
@@ -128,7 +129,7 @@ def tighter_steps(weight_g: Ints, sites: Sites, work: Ints) -> tuple[Ints, Ints,
                 lightest_g = min(lightest_g, weight_g[g])
                 if not dense:
                     add_sums(table, 0, weight_g[g] // unit)
-                    work[0] += table.shape[1]
+                    work[0] += table.shape[1] // 2
         reached_g = lightest_g - 1
         for k in range(first, end):
             top_g = cap_g[k] if dense else unit * highest_sum(table, 0, cap_g[k] // unit)

@@ -45,6 +45,22 @@ def slope_of(cap_g: Ints, price: Ints, first: int, end: int, target_g: int) -> i
 
 
 @kernel
+def set_line(
+    weight_g: Ints, sites: Sites, s: int, target_g: int, cost: Table, intercept: Ints
+) -> None:
+    """A site's line that is high at a weight: ``cost`` int64[S, G], ``intercept`` int64[S]."""
+    may, assign, start, cap_g, price = sites
+    slope = slope_of(cap_g, price, start[s], start[s + 1], target_g)
+    intercept[s] = infinite
+    for k in range(start[s], start[s + 1]):
+        intercept[s] = min(intercept[s], (price[k] << fraction_bits) - slope * cap_g[k])
+    for g in range(len(weight_g)):
+        cost[s, g] = infinite
+        if may[s, g]:
+            cost[s, g] = (assign[s, g] << fraction_bits) + slope * weight_g[g]
+
+
+@kernel
 def raise_dual(cost: Table, slack: Ints, dual: Ints, g: int, share: int) -> int:
     """Raise the dual of a group by 1/share of what the slacks allow; returns by how much."""
     before, top = dual[g], infinite
@@ -66,8 +82,10 @@ def adjust_duals(relaxed: Relaxed, missing: int, work: Ints) -> int:
     groups, sites = cost.shape
     slack_before, dual_before = np.empty(sites, np.int64), np.empty(groups, np.int64)
     total = 0
-    work[0] += groups * sites
+    work[0] += groups * sites // 4
     for g in range(groups):
+        if work[0] > work[1]:
+            break
         before, lower, payments = dual[g], 0, 0
         for s in range(sites):
             if cost[g, s] < before:
@@ -75,7 +93,7 @@ def adjust_duals(relaxed: Relaxed, missing: int, work: Ints) -> int:
                 payments += slack[s] == 0
         if payments < 2:
             continue
-        work[0] += 2 * groups * sites
+        work[0] += groups * sites // 2
         for h in range(groups):
             dual_before[h] = dual[h]
         for s in range(sites):
@@ -169,7 +187,7 @@ def relax(
     for share in (6, 3, 2, 1, 1):
         for g in range(groups):
             bound += raise_dual(cost, slack, dual, g, share)
-    work[0] += 16 * groups * len(may)
+    work[0] += 8 * groups * len(may)
     for _ in range(rounds):
         if bound > limit:
             break

@@ -13,7 +13,7 @@ from edge.routing.sites import price_of
 
 close_bits = 7
 """The search ends early once no bound can rise and 1 / 2^close_bits is left to win."""
-node_work = 4000
+node_work = 8000
 """Steps of a node beside those that grow with the problem."""
 node_cells_max = 1 << 21
 nodes_max = 4096

@@ -127,17 +127,14 @@ def steps_of(
 
 
 @kernel
-def packages_worth(cap_g: Ints, price: Ints, first: int, end: int, reach_g: int, most: int) -> int:
-    """How many packages on a site can pay, at most ``most``.
+def pairs_worth(cap_g: Ints, price: Ints, first: int, end: int, reach_g: int) -> Table:
+    """int64[K, K], 1 for two steps of a site whose packages can pay beside each other.
 
-    Two packages pay if one cannot carry as much for no more. Several pay only if each pair
-    does, so their steps are among those that pay with enough of the others.
+    They pay if one package cannot carry as much for no more. ``reach_g`` is all that the site
+    may ship.
     """
     steps = end - first
-    if steps > steps_paired_max:
-        return most
     pays = np.zeros((steps, steps), np.int64)
-    times = np.empty(steps, np.int64)
     for i in range(steps):
         k, dearest = first, 0
         lightest_g = cap_g[first + i - 1] + 1 if i > 0 else 0
@@ -150,6 +147,23 @@ def packages_worth(cap_g: Ints, price: Ints, first: int, end: int, reach_g: int,
             light_g = cap_g[first + j - 1] + 1 if j > 0 else 0
             if both_pay and lightest_g + light_g <= reach_g:
                 pays[i, j] = 1
+    return pays
+
+
+@kernel
+def packages_worth(cap_g: Ints, price: Ints, first: int, end: int, reach_g: int, most: int) -> int:
+    """How many packages on a site can pay, at most ``most``.
+
+    Several pay only if each pair does, so their steps are among those that pay with enough of
+    the others.
+    """
+    steps = end - first
+    if steps > steps_paired_max:
+        return most
+    pays = pairs_worth(cap_g, price, first, end, reach_g)
+    times = np.empty(steps, np.int64)
+    for i in range(steps):
+        lightest_g = cap_g[first + i - 1] + 1 if i > 0 else 0
         times[i] = 1
         if pays[i, i]:
             times[i] = min(most, reach_g // max(1, lightest_g))
@@ -196,10 +210,15 @@ def is_needless(sites: Sites, s: int, other: int) -> bool:
 def needless_sites(sites: Sites) -> Ints:
     """int64[S], 1 for the sites that others make needless."""
     may, _, _, _, _ = sites
-    gone = np.zeros(len(may), np.int64)
+    gone, some = np.zeros(len(may), np.int64), np.zeros(len(may), np.int64)
+    for s in range(len(may)):
+        for g in range(min(may.shape[1], 62)):
+            some[s] |= np.int64(may[s, g]) << g
     for s in range(len(may)):
         for other in range(len(may)):
-            if other != s and not gone[other] and is_needless(sites, s, other):
+            if other == s or gone[other] or some[s] & ~some[other]:
+                continue
+            if is_needless(sites, s, other):
                 gone[s] = 1
                 break
     return gone

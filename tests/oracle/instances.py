@@ -3,7 +3,10 @@
 Lines have weights and stock; some ship together and become one group. Each node offers three
 services with weight limits, by tariffs that mostly ascend and sometimes, where there are few
 nodes, have any shape: then every option may take several packages, and the solvers' models of
-hundreds of nodes would not end.
+hundreds of nodes would not end. Units have bid prices, options cost more where they are late,
+and some are forbidden: by themselves (a fence, a missed deadline), or for goods that a node or
+the fastest service may not handle. The order allows one package (the customer refuses splits),
+a few, or many.
 """
 
 from __future__ import annotations
@@ -41,11 +44,12 @@ def instance(seed: int, groups: int, nodes: int) -> Problem:
     bid = rng.integers(0, 400, can.shape) * (rng.random(can.shape) < rng.choice([0, 0.4, 1.0]))
     node = np.repeat(np.arange(nodes), services)
     service = np.tile(np.arange(services), nodes)
+    may = can[node] & _permitted(np.random.default_rng([1, seed, groups, nodes]), service, groups)
     step_g, step_price = _tariffs(rng, odd=nodes <= odd_nodes_max and rng.random() < 0.2)
     late = 40 * rng.integers(0, 6, len(node)) * rng.integers(0, 2, len(node))
     problem = Problem(
         weight_g=np.add.reduceat(line_g, starts),
-        can=np.ascontiguousarray(can[node]),
+        can=np.ascontiguousarray(may),
         assign=np.ascontiguousarray(bid[node]),
         fixed=rng.choice([60, 120, 200], nodes)[node] + late,
         tariff=zones * service + rng.integers(0, zones, nodes)[node],
@@ -56,6 +60,15 @@ def instance(seed: int, groups: int, nodes: int) -> Problem:
     )
     problem.validate()
     return problem
+
+
+def _permitted(rng: np.random.Generator, service: Ints, groups: int) -> NDArray[np.bool_]:
+    """Which options may ship which groups, stock aside, bool[O, G]."""
+    forbidden = rng.random(len(service)) < rng.choice([0.0, 0.0, 0.3])
+    dangerous = rng.random(groups) < rng.choice([0.0, 0.0, 0.4])
+    able = np.repeat(rng.random(len(service) // services) < 0.7, services)
+    permitted = ~forbidden[:, None] & (~dangerous | (able & (service < services - 1))[:, None])
+    return np.asarray(permitted, np.bool_)
 
 
 def _tariffs(rng: np.random.Generator, odd: bool) -> tuple[Ints, Ints]:

@@ -1,13 +1,15 @@
 """The solver of this product against HiGHS and CP-SAT: the same cost, and the times.
 
 ``python -m tests.oracle.solvers --json build/solvers.json`` runs the whole suite and prints the
-table. HiGHS and CP-SAT each live in a process of their own, because the wheels of both carry a
-``libhighs``, of different versions, and one process can load only one of them.
+table; with ``--resume`` it goes on where a run that was ended has stopped. HiGHS and CP-SAT each
+live in a process of their own, because the wheels of both carry a ``libhighs``, of different
+versions, and one process can load only one of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import statistics
@@ -20,6 +22,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict
+
+import numpy as np
 
 from edge.routing import solve
 from edge.routing.problem import Problem, Solution
@@ -56,8 +60,16 @@ class Against(TypedDict):
 
 
 class Times(TypedDict):
-    """One size; `settled` instances were ended by at least one of the solvers."""
+    """One size.
 
+    Attributes:
+        instances_sha256: which problems they were.
+        seconds_max: that a solver could take for one of them.
+        settled: instances that at least one of the solvers ended.
+    """
+
+    instances_sha256: str
+    seconds_max: float
     groups: int
     nodes: int
     instances: int
@@ -108,36 +120,50 @@ def differs(cost: int | None, verdict: Verdict) -> bool:
     return verdict.cost is not None and (cost is None or verdict.cost < cost)
 
 
-def run(sizes: list[int], seconds_max: float, share: float) -> Iterator[Times]:
+def digest_of(problems: list[Problem]) -> str:
+    """Of every number in some problems."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        for name in Problem.__slots__:
+            digest.update(np.asarray(getattr(problem, name)).tobytes())
+    return digest.hexdigest()
+
+
+def run(sizes: list[int], seconds_max: float, share: float, before: list[Times]) -> Iterator[Times]:
     """The suite, size by size.
 
     Args:
         sizes: numbers of nodes, of `instances_of`.
         seconds_max: that a solver may take for an instance.
         share: of the instances; 1.0 is all.
+        before: what a run before has found; the same instances are not solved again.
 
     Raises:
         AssertionError: a solver's cost is not ours.
     """
     solve.warm()
+    known = {(size["instances_sha256"], size["seconds_max"]): size for size in before}
     with ExitStack() as stack:
         solvers = {name: start(stack, name) for name in installed()}
         for nodes in sizes:
             count, timed = instances_of[nodes]
             count = max(1, round(share * count))
             for groups in groups_tried:
-                yield _size(solvers, groups, nodes, count, min(count, timed), seconds_max)
+                problems = [instance(seed, groups, nodes) for seed in range(count)]
+                found = known.get((digest_of(problems), seconds_max))
+                timed = min(count, timed)
+                yield found or _size(solvers, problems, groups, nodes, timed, seconds_max)
 
 
 def _size(
     solvers: dict[str, Callable[[Problem, float, bool], Future[Verdict]]],
+    problems: list[Problem],
     groups: int,
     nodes: int,
-    count: int,
     timed: int,
     seconds_max: float,
 ) -> Times:
-    problems = [instance(seed, groups, nodes) for seed in range(count)]
+    count = len(problems)
     asked = {
         name: [submit(problem, seconds_max, True) for problem in problems]
         + [submit(problem, seconds_max, False) for problem in problems[:timed]]
@@ -153,6 +179,8 @@ def _size(
             assert not differs(cost, verdict), f"{place}: {verdict}, not {cost}"
     seconds = [second for _, second in ours]
     return Times(
+        instances_sha256=digest_of(problems),
+        seconds_max=seconds_max,
         groups=groups,
         nodes=nodes,
         instances=count,
@@ -201,13 +229,17 @@ def main() -> None:
     parser.add_argument("--seconds-max", type=float, default=60.0, help="an instance, a solver")
     parser.add_argument("--nodes", type=int, nargs="+", default=list(instances_of))
     parser.add_argument("--share", type=float, default=1.0, help="of the instances")
+    parser.add_argument("--resume", action="store_true", help="keep what the file has")
     given = parser.parse_args()
     if missing := sorted(set(packages) - set(installed())):
         print(f"not installed, left out: {', '.join(packages[name] for name in missing)}")
     print("groups x nodes (of 3 services), instances, our median; for each solver: proven equal,")
     print("median of the whole model and multiple of ours; without dominated options", flush=True)
-    sizes = []
-    for size in run(given.nodes, given.seconds_max, given.share):
+    sizes: list[Times] = []
+    before: list[Times] = []
+    if given.resume and given.json and given.json.exists():
+        before = json.loads(given.json.read_text())["sizes"]
+    for size in run(given.nodes, given.seconds_max, given.share, before):
         sizes.append(size)
         print(line_of(size), flush=True)
         if given.json:
@@ -215,7 +247,9 @@ def main() -> None:
             given.json.write_text(json.dumps({"python": sys.version, "sizes": sizes}, indent=1))
     settled = sum(size["settled"] for size in sizes)
     all_of_them = sum(size["instances"] for size in sizes)
-    print(f"{all_of_them:,} instances, {settled:,} settled by a solver, every one at our cost")
+    print(
+        f"{all_of_them:,} instances, none contradicted; {settled:,} ended by a solver at our cost"
+    )
 
 
 if __name__ == "__main__":

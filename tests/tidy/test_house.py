@@ -40,8 +40,9 @@ FORBIDDEN = {
 }
 
 KERNEL_ROOMS = (
-    "calendar", "chosen", "covering", "fences", "improve", "lateness", "merging", "placing",
-    "reach", "relaxation", "root", "search", "sites", "subset", "tails", "tolls",
+    "allotment", "calendar", "chosen", "covering", "fences", "improve", "interchange", "kits",
+    "lateness", "merging", "placing", "reach", "relaxation", "root", "search", "sites", "subset",
+    "tails", "tolls",
 )  # fmt: skip
 KERNELS = tuple(f"edge/routing/{room}.py" for room in KERNEL_ROOMS)
 KERNELS_IMPORT = {"numpy", "numpy.typing", "numba", "edge.routing.kernel", "edge.routing.problem"}

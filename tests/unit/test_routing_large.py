@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.routing import (
+    allotment,
     chosen,
     covering,
     improve,
+    interchange,
     kernel,
+    kits,
     large,
     merging,
     placing,
@@ -39,8 +42,8 @@ from tests.oracle.problems import (
 from tests.oracle.subset_oracle import best_plan
 
 MODULES = (
-    chosen, covering, improve, large, merging, placing, reach, relaxation, root, search, sites,
-    tolls,
+    allotment, chosen, covering, improve, interchange, kits, large, merging, placing, reach,
+    relaxation, root, search, sites, tolls,
 )  # fmt: skip
 
 problems = st.builds(
