@@ -16,7 +16,7 @@ from edge.routing.problem import Problem, Solution, plan_cost_max
 from edge.routing.question import Routed
 from edge.routing.relaxing import Clash
 from edge.routing.solve import solve
-from edge.routing.telling import told
+from edge.routing.telling import cost_of, told
 from shared.clock import to_ms
 from shared.parts import Aim, Alternative, Plan
 
@@ -38,8 +38,7 @@ def alternatives(first: Attempt, cheapest: Routed, clash: Clash) -> list[Alterna
         return []
     plans = {_marks(cheapest.plan): cheapest.plan}
     for solution in _others(first, first.problem):
-        real = _priced(first.problem, solution, first.solution.bound)
-        found = replace(first, solution=real)
+        found = _priced(replace(first, solution=solution), first.solution.bound)
         if crowded(found):
             continue  # Two packages, and room for one.
         other = told(found, clash)
@@ -131,14 +130,11 @@ def _least(steps: Sequence[int], solved: Callable[[int], object]) -> Solution | 
     return best
 
 
-def _priced(problem: Problem, solution: Solution, bound: int) -> Solution:
-    """A solution of another problem over the same groups and options, at its real cost."""
-    cost = problem.split_cost * (len(solution.option) - 1)
-    for number, option in enumerate(solution.option.tolist()):
-        inside = np.flatnonzero(solution.package == number)
-        tariff = problem.tariff[option]
-        weight_g = int(problem.weight_g[inside].sum())
-        step = int(np.argmax(problem.step_g[tariff] >= weight_g))
-        cost += int(problem.fixed[option] + problem.step_price[tariff, step])
-        cost += int(problem.assign[option, inside].sum())
-    return replace(solution, cost=cost, bound=bound, optimal=cost == bound)
+def _priced(found: Attempt, bound: int) -> Attempt:
+    """A plan that was found by other costs, at its real one."""
+    gathered, solution = found.gathered, found.solution
+    assert solution is not None
+    cost = gathered.asked.profile.split_cost_minor * (len(solution.option) - 1)
+    for option, groups in found.packages():
+        cost += cost_of(gathered.terms(option, groups, int(gathered.weight_g[groups].sum())))
+    return replace(found, solution=replace(solution, cost=cost, bound=bound, optimal=cost == bound))

@@ -1,5 +1,6 @@
 """One try at a question: gathered, solved, not yet told."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,15 +32,19 @@ class Attempt:
     problem: Problem | None = None
     solution: Solution | None = None
 
+    def packages(self) -> Iterator[tuple[int, Ints]]:
+        """Option and groups of each package of the plan; nothing where there is none."""
+        if self.solution is not None:
+            for number, option in enumerate(self.solution.option.tolist()):
+                yield option, self.chosen[np.flatnonzero(self.solution.package == number)]
+
     def planned(self) -> Planned:
         """Lines, or pieces of lines, that the plan ships; or has chosen to let wait for stock."""
         found = set()
-        if self.solution is not None:
-            lasting = self.gathered.asked.profile.incoming_minor_per_h is not None
-            for number, option in enumerate(self.solution.option.tolist()):
-                if option < self.gathered.shelf or lasting:
-                    inside = self.chosen[np.flatnonzero(self.solution.package == number)]
-                    found |= {(x.line, x.node_id) for x in self.gathered.wants_of(inside)}
+        lasting = self.gathered.asked.profile.incoming_minor_per_h is not None
+        for option, groups in self.packages():
+            if option < self.gathered.shelf or lasting:
+                found |= {(x.line, x.node_id) for x in self.gathered.wants_of(groups)}
         return frozenset(found)
 
     def whole(self) -> bool:
@@ -108,14 +113,13 @@ def _solve(gathered: Gathered) -> Attempt:
 
 def crowded(found: Attempt) -> set[tuple[int, int]]:
     """Nodes, and the groups of what is more than this edge may put into their slot."""
-    gathered, solution = found.gathered, found.solution
-    if solution is None or gathered.board is None:
+    gathered = found.gathered
+    if gathered.board is None:
         return set()
     packages: dict[int, list[tuple[bool, list[int]]]] = {}
-    for number, option in enumerate(solution.option.tolist()):
+    for option, inside in found.packages():
         node = int(gathered.options.node[option])
         if option < gathered.shelf and gathered.slot_of(node) is not None:
-            inside = found.chosen[np.flatnonzero(solution.package == number)]
             elsewhere = gathered.can[gathered.options.node != node][:, inside].any(axis=0).all()
             packages.setdefault(node, []).append((bool(elsewhere), inside.tolist()))
     slots, nodes = gathered.asked.known.slots, gathered.snapshot.network.nodes

@@ -168,10 +168,9 @@ def _forced(found: Attempt, problem: Problem, node: int, group: int) -> Solution
 def _terms(found: Attempt, problem: Problem, solution: Solution) -> dict[str, int]:
     """What a plan costs by term, what waits included."""
     total = dict.fromkeys(Terms.__struct_fields__, 0)
-    for number, option in enumerate(solution.option.tolist()):
-        inside = np.flatnonzero(solution.package == number)
-        weight_g = int(problem.weight_g[inside].sum())
-        terms = found.gathered.terms(option, found.chosen[inside], weight_g)
+    gathered = found.gathered
+    for option, groups in replace(found, solution=solution).packages():
+        terms = gathered.terms(option, groups, int(gathered.weight_g[groups].sum()))
         for name in Terms.__struct_fields__:
             total[name] += getattr(terms, name)
     total["split_minor"] = problem.split_cost * (len(solution.option) - 1)

@@ -81,10 +81,9 @@ def _broken(found: Attempt) -> int:
     assert solution is not None
     if not gathered.asked.relaxed:
         return bits
-    for number, option in enumerate(solution.option.tolist()):
+    for option, groups in found.packages():
         if option < gathered.shelf:
-            inside = found.chosen[np.flatnonzero(solution.package == number)]
-            bits |= int(np.bitwise_or.reduce(gathered.masks[option, inside]))
+            bits |= int(np.bitwise_or.reduce(gathered.masks[option, groups]))
     # What waits will need a package of its own one day.
     packages = len(solution.option) + (0 if found.routed.all() else 1)
     if packages > gathered.packages_allowed():
@@ -96,26 +95,21 @@ def _broken(found: Attempt) -> int:
 
 def _packages(found: Attempt) -> tuple[list[Package], dict[int, tuple[Waiting, int]]]:
     """Packages from the shelf; groups that wait, with what for and when that would arrive."""
-    gathered, solution, problem = found.gathered, found.solution, found.problem
-    assert solution is not None
-    assert problem is not None
+    gathered = found.gathered
     packages: list[Package] = []
     waiting: dict[int, tuple[Waiting, int]] = {}
-    for number, option in enumerate(solution.option.tolist()):
-        inside = np.flatnonzero(solution.package == number)
-        groups = found.chosen[inside]
+    for option, groups in found.packages():
         waits = gathered.waits_for(option)
         if waits is not None:
             profile = gathered.asked.profile
             arrives_ms = gathered.arrivals.promise(option, None, profile.promise_per_mille)[1]
             waiting |= dict.fromkeys(groups.tolist(), (waits, arrives_ms))
             continue
-        weight_g = int(problem.weight_g[inside].sum())
-        packages.append(_package(gathered, option, len(packages), groups, weight_g))
+        packages.append(_package(gathered, option, len(packages), groups))
     return packages, waiting
 
 
-def _package(gathered: Gathered, option: int, number: int, groups: Ints, weight_g: int) -> Package:
+def _package(gathered: Gathered, option: int, number: int, groups: Ints) -> Package:
     deadline = gathered.asked.question.fulfilment.deadline
     deadline_ms = None if deadline is None else to_ms(deadline)
     promise = gathered.arrivals.promise(
@@ -123,6 +117,7 @@ def _package(gathered: Gathered, option: int, number: int, groups: Ints, weight_
     )
     late_ms = 0 if deadline_ms is None else max(0, promise.arrives_ms - deadline_ms)
     options, node = gathered.options, int(gathered.options.node[option])
+    weight_g = int(gathered.weight_g[groups].sum())
     terms = gathered.terms(option, groups, weight_g)
     slot = gathered.slot_of(node)
     carbon_g = options.carbon_g[option] + options.carbon_g_per_kg[option] * weight_g // 1_000
