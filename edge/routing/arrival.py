@@ -68,14 +68,14 @@ class Arrivals:
         self._delay_min = delay_min
         self._now_ms = now_ms
         self._widen = snapshot.widen_per_mille(now_ms)
+        self._each = (
+            snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen, options.node,
+            options.tail, options.pickup, ready_ms, delay_min,
+        )  # fmt: skip
 
     def lateness(self, deadline_ms: int) -> tuple[Ints, Ints]:
         """int64[O] P(late) in parts per million, int64[O] expected seconds late."""
-        snapshot, options = self._snapshot, self._options
-        late_ppm, late_s = lateness(
-            snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen, options.node,
-            options.tail, options.pickup, self._ready_ms, self._delay_min, _to_min(deadline_ms),
-        )  # fmt: skip
+        late_ppm, late_s = lateness(*self._each, _to_min(deadline_ms))
         return late_ppm, late_s
 
     def lateness_minor(self, deadline_ms: int, profile: Profile) -> Ints:
@@ -89,12 +89,7 @@ class Arrivals:
         return self._expected(self._now_ms, 0, minor_per_h, SPEED_MINOR_MAX)
 
     def _expected(self, moment_ms: int, minor: int, minor_per_h: int, minor_max: int) -> Ints:
-        snapshot, options = self._snapshot, self._options
-        return expected_cost(
-            snapshot.tails, snapshot.pickups, snapshot.calendar, self._widen, options.node,
-            options.tail, options.pickup, self._ready_ms, self._delay_min, _to_min(moment_ms),
-            minor, minor_per_h, minor_max,
-        )  # fmt: skip
+        return expected_cost(*self._each, _to_min(moment_ms), minor, minor_per_h, minor_max)
 
     def edd_ms(self, option: int) -> int:
         """When one option is as likely there as not, milliseconds since 1970 UTC."""

@@ -172,16 +172,13 @@ def expected_cost(
 
     Arguments as of `lateness`, then minor units: for missing it, for each hour, and at most.
     """
+    late, seconds = lateness(
+        tails, pickups, calendar, widen, nodes, rows, pickup, ready_ms, delay_min, moment_min
+    )
     cost = np.empty(len(nodes), np.int64)
     for o in range(len(nodes)):
-        ready_min, by_min = -(-ready_ms[o] // minute_ms), moment_min - delay_min[o]
-        if pickup[o] < 0:  # As there, without handing on what only collections need: much faster.
-            late, seconds = beyond(tails, rows[o], by_min - ready_min, widen)
-        else:
-            late, seconds = late_by(
-                tails, pickups, calendar, widen, nodes[o], rows[o], pickup[o], ready_min, by_min
-            )
-        expected = late * minor // one_ppm + min(seconds, late_s_max) * minor_per_h // 3_600
+        expected = late[o] * minor // one_ppm
+        expected += min(seconds[o], late_s_max) * minor_per_h // 3_600
         cost[o] = min(expected, minor_max)
     return cost
 
