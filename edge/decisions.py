@@ -20,6 +20,7 @@ from edge.failures import Failure, Failures
 from edge.incoming import Incoming
 from edge.network import Snapshot
 from edge.prices import Rates
+from edge.routing.calendar import full, unlimited
 from edge.routing.known import Known
 from edge.routing.question import Question, Routed, Want
 from edge.routing.router import route
@@ -34,7 +35,6 @@ from shared.prices import Prices
 from shared.sourcing import Sourcing
 
 _NO_ROOM: Final = -1
-_MINUTE_MS: Final = 60_000
 
 
 Documents = tuple[bytes, bytes, bytes]
@@ -266,23 +266,18 @@ def _slots(
     known: Known, question: Question, now_ms: int
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
     """Of each node in reach that has slots, the first with room once a package could be ready."""
-    slots, snapshot = known.slots, known.snapshot
-    if question.fulfilment.kind == "carry_out" or slots.board(snapshot.node_ix) is None:
+    base = known.base(question, known.profile(question, now_ms), now_ms)
+    first = known.first_slots(question, base, known.ready_ms(base, now_ms))
+    if first is None:
         return [], []
-    reached = known.base(question, known.profile(question, now_ms), now_ms).rows
-    every = snapshot.network.nodes
-    names = [every[node].node_id for node in reached if slots.of(every[node].node_id)]
-    nodes = np.array([snapshot.node_ix[name] for name in names], np.int64)
-    delay_min = known.rates.node_delay_min[nodes] * known.rates.counted_per_mille(now_ms) // 1_000
-    ready_ms = snapshot.ready_ms(nodes, now_ms) + delay_min * _MINUTE_MS
+    board, slots = first
     times: dict[tuple[int, int], int] = {}
     found = []
-    for name, node, ready in zip(names, nodes.tolist(), ready_ms.tolist(), strict=True):
-        room = (x for x in slots.of(name) if x.ends_ms > ready and slots.share(name, x.sku) > 0)
-        slot = next(room, None)
-        if slot is None:
+    for node, at in zip(base.nodes.tolist(), slots.tolist(), strict=True):
+        if at == full:
             found.append((node, _NO_ROOM, 0))
-        else:
-            at = times.setdefault((slot.starts_ms, slot.ends_ms), len(times))
-            found.append((node, at, slots.share(name, slot.sku)))
+        elif at != unlimited:
+            slot = board.slots[at]
+            time = times.setdefault((slot.starts_ms, slot.ends_ms), len(times))
+            found.append((node, time, int(board.left[at])))
     return list(times), found

@@ -17,7 +17,7 @@ from edge.capacity import Board, Slot
 from edge.network import Ints
 from edge.routing import fences
 from edge.routing.arrival import Arrivals
-from edge.routing.calendar import first_slots, full, ready_at, unlimited
+from edge.routing.calendar import full
 from edge.routing.fences import allowed, fence_masks
 from edge.routing.known import Known
 from edge.routing.problem import Problem
@@ -141,19 +141,15 @@ class Gathered:
     def _take_slots(self) -> None:
         """When nodes are ready; where they have announced slots, in the first with room."""
         known, base, profile = self.asked.known, self.base, self.asked.profile
-        ready_ms = ready_at(
-            self.asked.now_ms, base.nodes, self.snapshot.calendar, base.handling_min
-        )
+        ready_ms = known.ready_ms(base, self.asked.now_ms)
         self.board: Board | None = None
         self.congestion: Ints | None = None
         self.ready_ms = ready_ms[base.site]
-        board = known.slots.board(self.snapshot.node_ix)
-        if board is None or self.asked.question.fulfilment.kind == "carry_out":
-            return  # which nobody picks
-        slot = first_slots(ready_ms, base.nodes, board.first, board.ends_ms, board.left)
-        if (slot == unlimited).all():
+        found = known.first_slots(self.asked.question, base, ready_ms)
+        if found is None:
             return
-        self.board, self.slot, held = board, slot, slot >= 0
+        board, slot = self.board, self.slot = found
+        held = slot >= 0
         self.slot_ms: Ints = np.where(held, board.starts_ms.take(slot, mode="clip"), slot)
         self.ready_ms = np.maximum(ready_ms, self.slot_ms)[base.site]
         lacking = slot == full

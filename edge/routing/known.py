@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.capacity import Slots
+from edge.capacity import Board, Slots
 from edge.failures import Failures
 from edge.incoming import Incoming
 from edge.network import Ints, Options, Snapshot
 from edge.prices import Rates
 from edge.routing import fences
+from edge.routing.calendar import first_slots, ready_at, unlimited
 from edge.routing.question import Question
 from edge.sourcing import Rules
 from edge.stock import Stock
@@ -155,6 +156,23 @@ class Known:
                 self._bases.clear()
             base = self._bases[key] = self._work_out(region, node, profile, counted)
         return base
+
+    def ready_ms(self, base: Base, from_ms: int) -> Ints:
+        """int64[K], when each node of a base has a package ready that is ordered at a moment."""
+        return ready_at(from_ms, base.nodes, self.snapshot.calendar, base.handling_min)
+
+    def first_slots(
+        self, question: Question, base: Base, ready_ms: Ints
+    ) -> tuple[Board, Ints] | None:
+        """The slots, and of each node of a base the first with room; see `calendar.first_slots`.
+
+        None where nobody picks the goods, or no node in reach has announced slots.
+        """
+        board = self.slots.board(self.snapshot.node_ix)
+        if board is None or question.fulfilment.kind == "carry_out":
+            return None
+        slot = first_slots(ready_ms, base.nodes, board.first, board.ends_ms, board.left)
+        return None if (slot == unlimited).all() else (board, slot)
 
     def _work_out(self, region: str, node: int, profile: Profile, counted: int) -> Base:
         snapshot, rates = self.snapshot, self.rates

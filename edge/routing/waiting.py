@@ -19,7 +19,6 @@ import numpy as np
 
 from edge.network import Ints
 from edge.routing import fences
-from edge.routing.calendar import ready_at
 from edge.routing.fences import fence_masks
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 MOMENTS_MAX: Final = 4
 """Ship dates of one node that are looked at, the earliest first."""
-
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,7 @@ def _moments(
     units = gathered.shares[:, node : node + 1].copy()
     reserve = asked.known.stock.reserve[node : node + 1]
     column = np.zeros(len(rows), np.int64)
+    pieces = [group[0].node_id is not None for group in gathered.groups]
     moments = sorted({expected_ms for expected_ms, *_ in lots})[:MOMENTS_MAX]
     found = []
     for until_ms in moments:
@@ -95,7 +93,6 @@ def _moments(
             gathered.fenced[rows],
         )  # fmt: skip
         masks[:, here] |= fences.share  # What is there already need not wait.
-        pieces = [group[0].node_id is not None for group in gathered.groups]
         masks[:, pieces] |= fences.share
         if asked.profile.incoming_minor_per_h is None:
             masks[:, shipped] |= fences.share
@@ -126,5 +123,5 @@ def _release(
 def later_ready_ms(gathered: Gathered, waiting: Waiting) -> Ints:
     """int64[K], when the options of a node are ready once its stock has arrived."""
     base = gathered.base
-    ready_ms = ready_at(waiting.until_ms, base.nodes, gathered.snapshot.calendar, base.handling_min)
+    ready_ms = gathered.asked.known.ready_ms(base, waiting.until_ms)
     return ready_ms[base.site[waiting.rows]]
