@@ -71,10 +71,14 @@ class State:
         self._snapshot: Snapshot | None = None
         self._stock: Stock | None = None
         self._known: Known | None = None
+        self._rules: Rules | None = None
         self._turns: list[int] = []
         self._woke_ms = now_ms
-        self.sourcing: Sourcing | None = records.sourcing()
+        self.sourcing: Sourcing | None = None
         self.prices: Prices | None = records.prices()
+        sourcing = records.sourcing()
+        if sourcing is not None:
+            self._choose_by(sourcing)
         network = records.network()
         if network is not None:
             self.enter(network)
@@ -83,7 +87,7 @@ class State:
         """Decide by this network from now on; waiting orders get another try."""
         self._snapshot = Snapshot(network)
         self._stock = Stock(self._snapshot, self.records.cells(), self.edge_id)
-        self._know()
+        self._know(Rates(self._snapshot, self.prices))
         self.due.update(dict.fromkeys(sorted(self._wants)))
 
     @property
@@ -106,20 +110,21 @@ class State:
         assert self._stock is not None, "the snapshot is asked for first"
         return self._stock
 
-    def _know(self) -> None:
-        """Lay out what a decision is made by; not while an order waits for it."""
-        if self._snapshot is not None and self._stock is not None:
-            rules = None if self.sourcing is None else Rules(self.sourcing)
-            self._turns = [] if rules is None else rules.turns_ms[::-1]
-            self._known = Known(
-                self._snapshot,
-                self._stock,
-                self.slots,
-                self.failures,
-                self.incoming,
-                rules=rules,
-                rates=Rates(self._snapshot, self.prices),
-            )
+    def _choose_by(self, sourcing: Sourcing) -> None:
+        self.sourcing, self._rules = sourcing, Rules(sourcing)
+        self._turns = self._rules.turns_ms[::-1]
+
+    def _know(self, rates: Rates) -> None:
+        """What a decision is made by from now on; laid out now, not while an order waits for it."""
+        self._known = Known(
+            self.snapshot,
+            self.stock,
+            self.slots,
+            self.failures,
+            self.incoming,
+            rules=self._rules,
+            rates=rates,
+        )
 
     @property
     def known(self) -> Known:
@@ -305,10 +310,14 @@ class State:
             self.due.clear()
         if decision.network is not None:
             self.enter(decision.network)
+        if decision.sourcing is not None:
+            self._choose_by(decision.sourcing)
+        if decision.prices is not None:
+            self.prices = decision.prices
         if decision.sourcing is not None or decision.prices is not None:
-            self.sourcing = decision.sourcing or self.sourcing
-            self.prices = decision.prices or self.prices
-            self._know()
+            if self._known is not None:
+                same = decision.prices is None
+                self._know(self._known.rates if same else Rates(self.snapshot, self.prices))
             self.due.update(dict.fromkeys(sorted(self._wants)))
         for announced in decision.capacity:
             self.slots.announce(announced)
