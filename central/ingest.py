@@ -19,8 +19,9 @@ from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read,
 from central.territory import territory_of
 from central.turn import Turn
 from shared.clock import to_ms
+from shared.documents import require_later
 from shared.envelope import decode_event
-from shared.errors import InternalError, InvalidDataError, PointsmanError
+from shared.errors import InternalError, PointsmanError
 from shared.events import (
     CapacityAnnounced,
     Data,
@@ -93,12 +94,7 @@ def publish(turn: Turn, network: Network, document: bytes) -> Outcome:
         last = parse_network(latest)
         if last == network:
             return turn.outcome
-        if network.version <= last.version:
-            raise InvalidDataError(
-                f"version {network.version} comes after version {last.version}",
-                place="$.version",
-                expected=f"a version greater than {last.version}",
-            )
+        require_later(network.version, last.version)
     streams.save_network(turn.connection, network.version, document)
     turn.territory = territory_of(network)
     turn.publish("network", document_of(network))

@@ -9,7 +9,8 @@ from typing import ClassVar
 from central import published
 from central.feed import document_of
 from central.turn import Turn
-from shared.errors import InvalidDataError, PointsmanError
+from shared.documents import require_later
+from shared.errors import PointsmanError
 from shared.prices import parse_prices
 from shared.sourcing import Profile, Sourcing, parse_sourcing
 
@@ -100,12 +101,7 @@ def publish_prices(turn: Turn, document: bytes) -> int:
         last = parse_prices(latest)
         if last == prices:
             return prices.version
-        if prices.version <= last.version:
-            raise InvalidDataError(
-                f"version {prices.version} comes after version {last.version}",
-                place="$.version",
-                expected=f"a version greater than {last.version}",
-            )
+        require_later(prices.version, last.version)
     published.save_prices(turn.connection, prices.version, document)
     turn.publish("prices", document_of(prices))
     return prices.version

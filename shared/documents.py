@@ -36,6 +36,20 @@ def unique(what: str, names: list[str]) -> set[str]:
     return known
 
 
+def require_later(version: int, last: int) -> None:
+    """Refuse a version that does not come after the last one.
+
+    Raises:
+        InvalidDataError: with the version that is wanted.
+    """
+    if version <= last:
+        raise InvalidDataError(
+            f"version {version} comes after version {last}",
+            place="$.version",
+            expected=f"a version greater than {last}",
+        )
+
+
 def parse(document: bytes, kind: type[T], expected: str) -> T:
     """Read a planner's JSON document.
 
