@@ -14,7 +14,7 @@ from edge.commands import FromDevice, LackError
 from edge.decisions import Decided
 from edge.journal import Cause
 from edge.records import Committed, Decision, Order, Peer, Send
-from edge.routing.question import Question, Routed, Want
+from edge.routing.question import Question, Routed, Want, question_of
 from edge.routing.router import route
 from edge.state import State
 from edge.tasks import among, subtract, take
@@ -58,14 +58,7 @@ def check(state: State, asked: Payment | RouteRequested) -> None:
 def quote(state: State, asked: RouteRequested, now_ms: int) -> RoutePlanned:
     """Routed the question; commit nothing."""
     check(state, asked)
-    question = Question(
-        wants=[Want(i, x.sku, x.quantity, x.group) for i, x in enumerate(asked.lines)],
-        fulfilment=asked.fulfilment,
-        store_id=asked.store_id,
-        customer=asked.customer,
-        destination=asked.destination,
-        channel=asked.channel,
-    )
+    question = question_of(asked)
     answer = _route(state, question, now_ms, offer=True, alternatives=asked.alternatives)
     return RoutePlanned(plan=answer.plan, parked=answer.shortages, alternatives=answer.alternatives)
 

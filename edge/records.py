@@ -5,7 +5,7 @@ and the store makes a burst of decisions durable in one transaction.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec import Struct
 from edge.commands import FollowUp
 from edge.decisions import Decided
 from edge.failures import Failure
-from edge.routing.question import Question, Want
+from edge.routing.question import Question, Want, question_of
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import CapacityAnnounced, Payment, PickRequested
@@ -70,15 +70,11 @@ class Order(Struct, frozen=True, kw_only=True):
 
     def question(self, wants: list[Want]) -> Question:
         """Ask for nodes for some of the order's lines."""
-        return Question(
+        return replace(
+            question_of(self.payment),
             wants=wants,
-            fulfilment=self.payment.fulfilment,
-            store_id=self.payment.store_id,
-            customer=self.payment.customer,
-            destination=self.payment.destination,
             packages_used=len(self.packages),
             failed=frozenset(self.failed),
-            channel=self.payment.channel,
             others=[line.sku for line in self.payment.lines],
         )
 

@@ -13,7 +13,7 @@ from edge.network import Snapshot
 from edge.orders import cells_of
 from edge.prices import Rates
 from edge.routing.known import Known
-from edge.routing.question import Question, Want
+from edge.routing.question import question_of
 from edge.routing.router import route
 from edge.sourcing import Rules
 from edge.stock import Stock
@@ -112,16 +112,8 @@ class Planner:
             self._know(order.fulfilment.node_id, f"{place}.fulfilment.node_id")
         for number, line in enumerate(order.lines):
             self._sell(line.sku, f"{place}.lines[{number}].sku")
-        question = Question(
-            wants=[Want(i, x.sku, x.quantity, x.group) for i, x in enumerate(order.lines)],
-            fulfilment=order.fulfilment,
-            store_id=order.store_id,
-            customer=order.customer,
-            destination=order.destination,
-            channel=order.channel,
-        )
         wanted = isinstance(order, RouteRequested) and order.alternatives
-        answer = route(self._known, question, to_ms(asked.at), alternatives=wanted)
+        answer = route(self._known, question_of(order), to_ms(asked.at), alternatives=wanted)
         if self._consume and answer.plan is not None:
             cells = list(_taken(answer.plan))
             self._stock.move(cells, -1)

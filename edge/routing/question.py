@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shared.events import Payment, RouteRequested
 from shared.parts import Alternative, Channel, Customer, Destination, Fulfilment, Plan, Shortage
 
 
@@ -43,6 +44,18 @@ class Question:
     channel: Channel = "pos"
     others: Sequence[str] = ()
     waited: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def question_of(asked: Payment | RouteRequested) -> Question:
+    """All lines of what a device asks or has been paid for."""
+    return Question(
+        wants=[Want(i, x.sku, x.quantity, x.group) for i, x in enumerate(asked.lines)],
+        fulfilment=asked.fulfilment,
+        store_id=asked.store_id,
+        customer=asked.customer,
+        destination=asked.destination,
+        channel=asked.channel,
+    )
 
 
 @dataclass(frozen=True, slots=True)
