@@ -175,18 +175,21 @@ def improve(
     packages_max: int,
     heavy: Ints,
     pick: Ints,
-    package: Ints,
-    site: Ints,
+    best: int,
+    best_package: Ints,
+    best_site: Ints,
     work: Ints,
 ) -> int:
     """Pack a choice of sites and improve the plan until nothing helps or the work is done.
 
-    Args: see ``relaxation.relax``; ``work[1]`` is the budget.
+    Args: see ``relaxation.relax``; ``work[1]`` is the budget. A plan that costs less than ``best``
+    goes to ``best_package`` and ``best_site``.
 
     Returns:
-        Cost of the plan, ``over_limit`` or more if it has too many packages.
+        The lower cost, ``over_limit`` or more if the plan has too many packages.
     """
     groups, width = len(weight_g), len(sites[0])
+    package, site = np.empty(groups, np.int64), np.empty(groups + 1, np.int64)
     load_g = np.zeros(groups + 1, np.int64)
     packages = pack(weight_g, sites, heavy, pick, package, site, load_g)
     sums = sums_of(sites, package, packages)
@@ -202,4 +205,8 @@ def improve(
             sums = sums_of(sites, package, packages)
         elif moved < 0:
             break
-    return plan_cost(sums, sites, site, load_g, packages_max)
+    cost = plan_cost(sums, sites, site, load_g, packages_max)
+    if cost < best:
+        for g in range(groups):
+            best_package[g], best_site[g] = package[g], site[g]
+    return min(cost, best)

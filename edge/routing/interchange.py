@@ -137,15 +137,10 @@ def better_sites(
     groups, width = len(weight_g), len(sites[0])
     cost, intercept = np.empty((width, groups), np.int64), np.empty(width, np.int64)
     pick, picked_g = np.empty(groups, np.int64), np.empty(width, np.int64)
-    trial, trial_site = np.empty(groups, np.int64), np.empty(groups + 1, np.int64)
     nearest = np.empty((3, groups), np.int64)
     for g in range(groups):
         pick[g] = site[package[g]]
-    found = improve(weight_g, sites, packages_max, heavy, pick, trial, trial_site, work)
-    if found < best:
-        best = found
-        for g in range(groups):
-            package[g], site[g] = trial[g], trial_site[g]
+    best = improve(weight_g, sites, packages_max, heavy, pick, best, package, site, work)
     kept = np.unique(site[: package.max() + 1])
     work[0] += width * (groups + line_work)
     for s in range(width):
@@ -171,11 +166,9 @@ def better_sites(
                 pick[g] = chosen[nearest[0, g]]
             if not possible:
                 break
-            found = improve(weight_g, sites, packages_max, heavy, pick, trial, trial_site, work)
+            found = improve(weight_g, sites, packages_max, heavy, pick, best, package, site, work)
             if found < best:
                 best = found
-                for g in range(groups):
-                    package[g], site[g] = trial[g], trial_site[g]
                 kept = np.unique(site[: package.max() + 1])
             for s in range(width):
                 picked_g[s] = 0

@@ -51,7 +51,6 @@ def search_root(
     merged_pick = np.empty(len(merged_g), np.int64)
     _, own_slack, own_intercept, _ = relaxed
     pick, picked_g = np.empty(groups, np.int64), np.empty(width, np.int64)
-    trial, trial_site = np.empty(groups, np.int64), np.empty(groups + 1, np.int64)
     best, bound, limit = infinite, -1, infinite
     for _ in range(root_rounds):
         state = np.zeros(width, np.int64)
@@ -65,13 +64,9 @@ def search_root(
         choose(merged, relaxed, state, merged_pick)
         for g in range(groups):
             pick[g] = merged_pick[number[g]]
-        found = improve(weight_g, sites, packages_max, heavy, pick, trial, trial_site, work)
-        if found < best:
-            best = found
-            for g in range(groups):
-                package[g], site[g] = trial[g], trial_site[g]
-            if best < over_limit:
-                limit = (best - 1) << fraction_bits
+        best = improve(weight_g, sites, packages_max, heavy, pick, best, package, site, work)
+        if best < over_limit:
+            limit = (best - 1) << fraction_bits
         for s in range(width):
             picked_g[s] = 0
         for g in range(groups):
