@@ -16,6 +16,7 @@ from shared.clock import to_datetime
 from shared.network import Network, Node, Product
 from shared.parts import Customer, Destination, Fulfilment, Plan
 from shared.sourcing import Profile
+from tests.routing_scene import with_node
 from tests.shop import NOON_MS, NORTH, SOUTH, network
 
 HOUR_MS = 3_600_000
@@ -56,14 +57,6 @@ def nodes(answer: Routed) -> list[str]:
 
 def codes(answer: Routed) -> dict[str, str]:
     return {exclusion.node_id: exclusion.code for exclusion in plan(answer).excluded}
-
-
-def with_node(of: Network, node_id: str, **changes: Any) -> Network:
-    changed = [
-        msgspec.structs.replace(node, **changes) if node.node_id == node_id else node
-        for node in of.nodes
-    ]
-    return msgspec.structs.replace(of, nodes=changed)
 
 
 ONE, TWO, THREE = Want(0, "sku-1", 1), Want(1, "sku-2", 1), Want(2, "sku-3", 1)

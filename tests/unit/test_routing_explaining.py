@@ -24,6 +24,7 @@ from edge.stock import Stock
 from shared.network import Lane, Network, Node, Product, Service, Step, Tariff
 from shared.parts import Customer, Fulfilment, Limits
 from shared.sourcing import Profile, TierPromise
+from tests.routing_scene import with_node
 from tests.shop import NOON_MS, NORTH, SOUTH, network
 
 HOUR_MS = 3_600_000
@@ -68,14 +69,6 @@ def with_handling(of: Network, node_id: str, less_minor: int) -> Network:
         msgspec.structs.replace(node, handling_minor=node.handling_minor - less_minor)
         if node.node_id == node_id
         else node
-        for node in of.nodes
-    ]
-    return msgspec.structs.replace(of, nodes=nodes)
-
-
-def changed(of: Network, node_id: str, **changes: Any) -> Network:
-    nodes = [
-        msgspec.structs.replace(node, **changes) if node.node_id == node_id else node
         for node in of.nodes
     ]
     return msgspec.structs.replace(of, nodes=nodes)
@@ -244,11 +237,11 @@ def test_an_order_above_ten_groups_names_rivals_without_claiming_more_than_it_kn
     [
         (asked(ONE, TWO), EVERYWHERE[:9], None),
         (asked(ONE, destination=NORTH), EVERYWHERE, None),
-        (asked(ONE), EVERYWHERE, changed(network(), "dc-south", status="closed")),
+        (asked(ONE), EVERYWHERE, with_node(network(), "dc-south", status="closed")),
         (asked(ONE, fulfilment=Fulfilment(kind="pick_up", node_id="store-1")), EVERYWHERE, None),
         (asked(ONE, failed=frozenset(["store-1"])), EVERYWHERE, None),
         (asked(Want(0, "sku-1", 60)), [("dc-south", "sku-1", 60), ("dc-north", "sku-1", 60)], None),
-        (asked(ONE), EVERYWHERE, changed(network(), "dc-south", walk_in_units=9)),
+        (asked(ONE), EVERYWHERE, with_node(network(), "dc-south", walk_in_units=9)),
     ],
 )  # fmt: skip
 def test_every_excluded_node_is_told_with_the_code_of_the_plan(
@@ -269,7 +262,7 @@ def test_units_that_are_short_are_counted_for_the_nearest_lines() -> None:
 
 
 def test_units_for_walk_in_customers_are_told_apart() -> None:
-    of = changed(network(), "store-1", walk_in_units=8)
+    of = with_node(network(), "store-1", walk_in_units=8)
     _, explained = decided(asked(Want(0, "sku-1", 2)), of=of)
     (short,) = missing(explained)["store-1"].short
     assert (short.wanted, short.held, short.kept_back) == (2, 9, 8)
@@ -279,7 +272,9 @@ def test_classes_weights_slots_and_promises_that_are_missing_are_named() -> None
     cold = [Product(sku=f"sku-{i}", weight_g=400, classes=["cold", "fragile"]) for i in range(20)]
     able = network()
     for node in ("dc-south", "store-1"):
-        able = changed(able, node, abilities=["cold", "fragile"] if node == "store-1" else ["cold"])
+        able = with_node(
+            able, node, abilities=["cold", "fragile"] if node == "store-1" else ["cold"]
+        )
     services = [msgspec.structs.replace(able.services[0], abilities=["cold", "fragile"])]
     of = msgspec.structs.replace(able, products=cold, services=services)
     out = missing(decided(asked(ONE), of=of)[1])
