@@ -53,6 +53,7 @@ def edge_run(config: ConfigOption) -> None:
 @edge.command("warm")
 def edge_warm() -> None:
     """Compile the routing kernels into the cache, so that the daemon starts at once."""
+    import edge.routing.router  # noqa: F401  # a kernel is compiled when it is imported
     from edge.routing.solve import warm
 
     warm()

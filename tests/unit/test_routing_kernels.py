@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from edge.routing import solve, subset
 from edge.routing.problem import Infeasible, Problem, Solution
 from tests.oracle.problems import cost_of, packages_of, random_problem, use_python
 from tests.oracle.subset_oracle import best_plan
+from tests.tidy.test_house import KERNEL_ROOMS
 
 
 def assert_exact(problem: Problem) -> None:
@@ -139,3 +142,11 @@ def test_a_problem_built_wrongly_is_a_bug_that_validation_names(
     problem = random_problem(1, 2, 3)
     with pytest.raises(AssertionError):
         replace(problem, **change).validate()  # type: ignore[arg-type]
+
+
+def test_warming_compiles_every_kernel_that_a_daemon_would_else_compile_at_its_start() -> None:
+    warmed = "import sys; from deploy.cli import edge_warm; edge_warm(); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", warmed], capture_output=True, text=True, check=True
+    )
+    assert {f"edge.routing.{room}" for room in KERNEL_ROOMS} <= set(done.stdout.split())
