@@ -72,7 +72,12 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
         _follow(turn, entries, asks)
     for entry in entries:
         stream = turn.stream(entry.edge_id)
-        if isinstance(entry.data, EpochBegan) and stream.restored:
+        # An epoch before that one may be heard of late.
+        if (
+            isinstance(entry.data, EpochBegan)
+            and stream.restored
+            and entry.epoch == stream.share_epoch
+        ):
             retell(turn, stream, past_orders)
     if rejoined:
         turn.share_out_all()

@@ -128,6 +128,8 @@ class Engine:
                     orders.follow(self.state, decision, event, told, now_ms)
                 case FollowUp(event, PickWithdrawn() | PickKept() as told):
                     cancellations.settle(self.state, decision, event, told, now_ms)
+                case FollowUp(event, OrderAccepted() as first):
+                    cancellations.yield_to(self.state, decision, event, first, now_ms)
         except BaseException:
             journal.position = position
             raise

@@ -111,3 +111,14 @@ def m005_decisions(db: Database) -> None:
         create index decisions_by_basis on decisions (basis);
         """
     )
+
+
+@migrations()
+def m006_early(db: Database) -> None:
+    """What a past says of tasks and orders before it tells of them; see edge/rebuild.py."""
+    db.executescript(
+        """
+        create table early (number integer primary key, about text not null, event blob not null);
+        create index early_about on early (about);
+        """
+    )

@@ -89,7 +89,8 @@ def accept(
     wants = [order.want(i, line.quantity) for i, line in enumerate(paid.lines)]
     question = order.question(wants)
     answer = _route(state, question, now_ms)
-    lacking = [x for x in answer.shortages if x.group >= 0 and x.reason != "incoming"]
+    groups = {x.group for x in answer.shortages if x.reason in ("share", "ship_together")}
+    lacking = [x for x in answer.shortages if x.group >= 0 and x.group in groups]
     if command.patient and lacking:
         raise LackError(lacking)
     accepted = OrderAccepted(
@@ -209,8 +210,19 @@ def follow(
     decision.orders.append(order)
 
 
-def _why(parked: Iterable[Shortage]) -> list[tuple[int, str, Moment | None]]:
-    return [(x.line, x.reason, x.expected_at if x.reason == "incoming" else None) for x in parked]
+def _why(
+    parked: Iterable[Shortage],
+) -> list[tuple[int, str, int, frozenset[str], Moment | None]]:
+    return [
+        (
+            x.line,
+            x.reason,
+            x.group,
+            frozenset(x.nodes),  # Central keeps units at these for it.
+            x.expected_at if x.reason == "incoming" else None,
+        )
+        for x in parked
+    ]
 
 
 def lose(order: Order, failed: Committed, missing: Iterable[PlannedLine]) -> Order:

@@ -1,8 +1,12 @@
 """What a restored edge has lost, put together again from the ledger's copy of its own past.
 
 Central sends the events of the edge's unsettled and recent orders, and of the tasks at its own
-nodes, in the order in which the ledger has them; an empty part ends it. Shares are not rebuilt:
-a new epoch begins with those that are granted from then on.
+nodes, in the order in which the ledger has them; an empty part ends it. Shares are
+not rebuilt: a new epoch begins with those that are granted from then on.
+
+The ledger may have a report before the task that it is about, and before the order: the task came
+to its node by the fast way. Such events are kept until what they are about is known, be it after
+the last part.
 """
 
 from typing import Final
@@ -15,8 +19,8 @@ from edge.commands import FollowUp
 from edge.network import COUNTER
 from edge.records import Answer, Committed, Decision, Order, Task
 from edge.state import State
-from edge.tasks import among, subtract
-from shared.envelope import Event, decode_data, encode_event
+from edge.tasks import among, issued, reported
+from shared.envelope import Event, decode_data
 from shared.events import (
     Data,
     OrderAccepted,
@@ -31,7 +35,6 @@ from shared.events import (
     PickWithdrawn,
     RoutePlanned,
 )
-from shared.tasks import after
 from shared.topics import device_source, edge_source
 
 _FOLLOWED: Final = PickShort | PickRejected | PickWithdrawn | PickKept
@@ -57,6 +60,7 @@ def follow(state: State, decision: Decision, part: list[tuple[Event, Data]]) -> 
             decision.answers.append((*answered, Answer(UNKNOWN_DIGEST, None)))
     decision.orders += past.orders.values()
     decision.tasks += past.tasks.values()
+    decision.early += past.early
 
 
 def _answered(event: Event, data: Data) -> tuple[str, str] | None:
@@ -72,6 +76,7 @@ class _Past:
     def __init__(self, state: State) -> None:
         self.orders: dict[str, Order] = {}
         self.tasks: dict[str, Task] = {}
+        self.early: list[tuple[str, Event]] = []
         self._state = state
         self._source = edge_source(state.edge_id)
 
@@ -81,6 +86,8 @@ class _Past:
         match data:
             case OrderAccepted() if mine:
                 self._accepted(event, data)
+            case OrderAccepted(order_id=order_id) if self._order(order_id) is None:
+                self.early.append((order_id, event))
             case RoutePlanned(order_id=str() as order_id) | OrderParked(order_id=order_id) if mine:
                 self._told(order_id, event)
                 self._change(order_id, parked=data.parked)
@@ -112,6 +119,8 @@ class _Past:
             packages=[],
             parked=data.parked,
             failed=[],
+            # Another edge has accepted it before: this one yields, see `edge.cancellations`.
+            untold=self._early(data.order_id)[:1],
         )
 
     def _told(self, order_id: str, event: Event) -> None:
@@ -123,8 +132,10 @@ class _Past:
         if order is None or cause is None:
             return
         order = msgspec.structs.replace(order, untold=[x for x in order.untold if x is not cause])
+        self.orders[order_id] = order
         told = decode_data(cause)
-        assert isinstance(told, PickReport)
+        if not isinstance(told, PickReport):
+            return
         package = next((p for p in order.packages if p.task_id == told.task_id), None)
         if isinstance(told, PickWithdrawn | PickKept):
             cancelling = {k: v for k, v in order.cancelling.items() if k != told.task_id}
@@ -162,7 +173,15 @@ class _Past:
             if task is not None:
                 self.tasks[task_id] = msgspec.structs.replace(task, state="withdrawn")
 
+    def _at_home(self, node_id: str | None) -> bool:
+        return node_id is not None and self._state.home_of(node_id) == self._state.edge_id
+
+    def _early(self, about: str) -> list[Event]:
+        before = self._state.records.early(about)
+        return [*before, *(event for of, event in self.early if of == about)]
+
     def _requested(self, event: Event, data: PickRequested, mine: bool) -> None:
+        early = self._early(data.task_id)
         if mine:
             self._commit(
                 data.order_id,
@@ -176,15 +195,11 @@ class _Past:
                     slot=data.slot,
                 ),
             )
-        if self._state.home_of(data.node_id) == self._state.edge_id:
-            self.tasks[data.task_id] = Task(
-                task_id=data.task_id,
-                state="issued",
-                request=data,
-                event_id=event.id,
-                event=encode_event(event),
-                lines=data.lines,
-            )
+            for report in early:
+                self._tell(data.order_id, report, decode_data(report))
+        # A task that is known already came by the feed before this past.
+        if self._at_home(data.node_id) and self._task(data.task_id) is None:
+            self.tasks[data.task_id] = reported(issued(data, event), map(decode_data, early))
 
     def _commit(self, order_id: str, package: Committed) -> None:
         order = self._order(order_id)
@@ -201,11 +216,7 @@ class _Past:
     def _reported(self, event: Event, data: PickReport) -> None:
         task = self._task(data.task_id)
         if task is not None:
-            lines, state = task.lines, after(data.kind, task.state) or task.state
-            if isinstance(data, PickShort):
-                lines = subtract(lines, {x.line: x.quantity for x in data.missing})
-                state = state if lines else "rejected"
-            self.tasks[data.task_id] = msgspec.structs.replace(task, state=state, lines=lines)
+            self.tasks[data.task_id] = reported(task, [data])
         elif isinstance(data, PackageShipped) and event.source == self._source:
             # Carried out of the store: a package without a task.
             order = self._order(event.correlationid or "")
@@ -221,7 +232,17 @@ class _Past:
                         arrives_at=event.time,
                     ),
                 )
-        order = self._order(event.correlationid or "")
-        mine = data.home_edge_id == self._state.edge_id
-        if mine and order is not None and isinstance(data, _FOLLOWED):
-            self._change(order.order_id, untold=[*order.untold, event])
+        elif self._at_home(data.node_id):
+            self.early.append((data.task_id, event))
+        if data.home_edge_id == self._state.edge_id:
+            order_id = event.correlationid or ""
+            if self._order(order_id) is not None:
+                self._tell(order_id, event, data)
+            elif not self._at_home(data.node_id):
+                self.early.append((data.task_id, event))
+
+    def _tell(self, order_id: str, event: Event, told: Data) -> None:
+        """A report that the order has to follow, unless a later event says that it has."""
+        order = self._order(order_id)
+        if order is not None and isinstance(told, _FOLLOWED):
+            self._change(order_id, untold=[*order.untold, event])

@@ -54,7 +54,7 @@ class Order(Struct, frozen=True, kw_only=True):
         failed: nodes that were short or rejected, not asked again until they get new units.
         cancelling: tasks at other edges' nodes that were asked to be dropped: line number to
             the units that are no longer wanted.
-        untold: while the order is rebuilt from the ledger, reports that it has not followed.
+        untold: while the order is rebuilt from the ledger, events that it has not followed.
     """
 
     order_id: str
@@ -164,6 +164,10 @@ class Records(Protocol):
         """A task of this edge's nodes."""
         ...
 
+    def early(self, about: str) -> list[Event]:
+        """What the past said of a task or an order before that itself, oldest first."""
+        ...
+
     def open_tasks(self, node_id: str) -> Iterable[Task]:
         """Tasks of a node whose goods have not left it, newest first."""
         ...
@@ -220,6 +224,8 @@ class Decision:
     given: list[CellUnits] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
+    early: list[tuple[str, Event]] = field(default_factory=list)
+    """What a past says of tasks and orders, by their ids, before they are known."""
     capacity: list[CapacityAnnounced] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     incoming: list[Lot] = field(default_factory=list)

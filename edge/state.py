@@ -231,10 +231,11 @@ class State:
         for sku in self._wants.pop(order.order_id, ()):
             self._waiting[sku].discard(order.order_id)
         if order.parked:
-            self._wants[order.order_id] = {
-                _CAPACITY if shortage.reason == "capacity" else shortage.sku
-                for shortage in order.parked
-            }
+            # What nobody can pick where it is may be granted somewhere else.
+            wants = {shortage.sku for shortage in order.parked}
+            if any(shortage.reason == "capacity" for shortage in order.parked):
+                wants.add(_CAPACITY)
+            self._wants[order.order_id] = wants
             for sku in self._wants[order.order_id]:
                 self._waiting.setdefault(sku, set()).add(order.order_id)
         self._set_wake(order)

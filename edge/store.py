@@ -17,6 +17,7 @@ from edge.failures import Failure
 from edge.quarantine import excerpt, masked
 from edge.records import Answer, Decision, Order, Task
 from shared.clock import to_ms
+from shared.envelope import Event, decode_event, encode_event
 from shared.errors import PointsmanError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
@@ -87,7 +88,7 @@ class Store(Archive):
             self.set_meta("epochs", msgspec.json.encode(decision.epochs).decode())
             self._execute("delete from cells")
         if decision.restored:
-            for table in ("orders", "tasks", "incoming"):
+            for table in ("orders", "tasks", "early", "incoming"):
                 self._execute(f"delete from {table}")  # noqa: S608  # our own names
         if decision.restored or decision.rebuilt:
             self.set_meta("rebuilding", "" if decision.rebuilt else "1")
@@ -135,6 +136,10 @@ class Store(Archive):
                 )
                 for task in decision.tasks
             ],
+        )
+        self._many(
+            "insert into early (about, event) values (?, ?)",
+            [(about, encode_event(event)) for about, event in decision.early],
         )
         self._many(
             "insert or ignore into answers values (?, ?, ?, ?)",
@@ -243,6 +248,11 @@ class Store(Archive):
         """A task of this edge's nodes."""
         row = self._row("select task_id, state, event, body from tasks where task_id = ?", task_id)
         return _task(*row) if row else None
+
+    def early(self, about: str) -> list[Event]:
+        """What the past said of a task or an order before that itself, oldest first."""
+        rows = self._rows("select event from early where about = ? order by number", about)
+        return [decode_event(event) for (event,) in rows]
 
     def open_tasks(self, node_id: str) -> Iterator[Task]:
         """Tasks of a node whose goods have not left it, newest first."""

@@ -7,9 +7,10 @@ import msgspec
 from edge.journal import Cause
 from edge.records import Decision, Send, Task
 from edge.state import State
-from shared.envelope import Event, encode_event
+from shared.envelope import Event, decode_data, encode_event
 from shared.errors import InvalidDataError, TopicMismatchError, UnknownTaskError, WrongStateError
 from shared.events import (
+    Data,
     OrderCancelled,
     PackageShipped,
     PickKept,
@@ -25,18 +26,32 @@ from shared.topics import edge_of
 
 def take(decision: Decision, request: PickRequested, event: Event) -> None:
     """Keep a task of an own node and hand it to the node's warehouse."""
-    payload = encode_event(event)
-    decision.tasks.append(
-        Task(
-            task_id=request.task_id,
-            state="issued",
-            request=request,
-            event_id=event.id,
-            event=payload,
-            lines=request.lines,
-        )
+    task = issued(request, event)
+    decision.tasks.append(task)
+    decision.sends.append(Send(request.node_id, request.kind, task.event))
+
+
+def issued(request: PickRequested, event: Event) -> Task:
+    """A task of which nothing was reported yet."""
+    return Task(
+        task_id=request.task_id,
+        state="issued",
+        request=request,
+        event_id=event.id,
+        event=encode_event(event),
+        lines=request.lines,
     )
-    decision.sends.append(Send(request.node_id, request.kind, payload))
+
+
+def reported(task: Task, reports: Iterable[Data]) -> Task:
+    """The task as reports that were taken before have left it."""
+    lines, state = task.lines, task.state
+    for told in reports:
+        state = after(told.kind, state) or state
+        if isinstance(told, PickShort):
+            lines = subtract(lines, {x.line: x.quantity for x in told.missing})
+            state = state if lines else "rejected"
+    return msgspec.structs.replace(task, state=state, lines=lines)
 
 
 def take_from_afar(state: State, decision: Decision, event: Event, request: PickRequested) -> None:
@@ -46,7 +61,12 @@ def take_from_afar(state: State, decision: Decision, event: Event, request: Pick
         UnknownNodeError: the node is not one of this edge's.
     """
     state.require_own_node(request.node_id, "$.data.node_id")
-    if state.records.task(request.task_id) is None:
+    if state.records.task(request.task_id) is not None:
+        return
+    early = state.records.early(request.task_id)
+    if early:  # The task was lost with the disk; its warehouse has had it.
+        decision.tasks.append(reported(issued(request, event), map(decode_data, early)))
+    else:
         take(decision, request, event)
 
 

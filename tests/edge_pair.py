@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from edge.commands import FromFeed
 from shared.envelope import Event, decode_data
 from shared.events import (
     Data,
@@ -13,7 +14,8 @@ from shared.events import (
     PickShort,
     PickWithdrawn,
 )
-from tests.shop import Shop, open_shop
+from shared.frames import Rejoin
+from tests.shop import Shop, network, open_shop
 
 
 class Pair:
@@ -78,3 +80,34 @@ def _concerns(other: Shop, data: Any) -> bool:
             return any(other.engine.state.home_of(x.node_id) == other.edge_id for x in asked)
         case _:
             return False
+
+
+def past_of(pair: Pair) -> list[Event]:
+    """What the ledger has of edge-1's orders, and of tasks at its nodes."""
+    orders = {
+        e.correlationid
+        for e in pair.ledger
+        if e.source == "/edges/edge-1" or "/edges/" not in e.source
+    }
+    tasks = {
+        e.correlationid
+        for e in pair.ledger
+        if isinstance(data := decode_data(e), PickRequested) and data.node_id != "dc-north"
+    }
+    return [e for e in pair.ledger if e.correlationid in orders | tasks]
+
+
+def rebuilt(path: Path, past: list[Event], sizes: list[int], feed: int = 40) -> Shop:
+    """An empty edge-1 that was fenced and gets its past in parts."""
+    shop = Shop(path)
+    shop.engine.state.feed = feed  # The feed goes on from wherever it is.
+    shop.do(FromFeed(feed + 7, Rejoin(epoch=2, restored=True)))
+    shop.feed(network())
+    rest = list(past)
+    while rest:
+        size = sizes.pop() if sizes else len(rest)
+        part, rest = rest[:size], rest[size:]
+        decision = shop.feed([(event, decode_data(event)) for event in part])
+        assert decision.fault is None, decision.fault
+    assert shop.feed([]).fault is None
+    return shop

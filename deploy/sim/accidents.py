@@ -211,10 +211,19 @@ class Accidents:
             held = {(event.epoch or 0, event.number()) for event in logged}
             store.close()
             edge.want_up = True
-            if (position, feed) != (book.position, book.feed) or edge.mark is None or (
-                edge.mark.inode != edge.inode
-            ):  # fmt: skip
-                self._simulation.checks.restore_edge(edge.edge_id, position, epochs, held)
+            # The newest backup may be put back after an older one: nothing is lost, if that older
+            # one has lost nothing, and nobody has fenced the edge meanwhile.
+            whole = (
+                edge.mark is not None
+                and edge.mark.inode == edge.inode
+                and (epochs[-1][0], position, feed) == book.newest
+                and book.share_epoch in (0, book.newest[0])
+                and not any(entry.void for key, entry in book.said.items() if key in held)
+            )
+            if book.restored or not whole:
+                self._simulation.checks.restore_edge(
+                    edge.edge_id, position, epochs, held, whole=whole
+                )
             self._later((50, 3_000), f"{edge.edge_id} starts", edge.start)
 
         self._later((2_000, 30_000), f"{edge.edge_id} is restored", restore)

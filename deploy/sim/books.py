@@ -159,6 +159,7 @@ class EdgeBook:
         coming: grants that it has not applied, by feed number.
         share_epoch: as central has it; a fence raises it.
         restored: its disk was put back, and it has not begun a new epoch since.
+        newest: epoch, position and feed that a disk of it has come to which was not put back.
         ingested: the end of its stream in the ledger.
     """
 
@@ -174,6 +175,7 @@ class EdgeBook:
     coming: dict[int, list[tuple[Cell, int]]] = field(default_factory=dict)
     share_epoch: int = 0
     restored: bool = False
+    newest: tuple[int, int, int] = (1, 0, 0)
     ingested: Key = (0, 0)
 
     @property

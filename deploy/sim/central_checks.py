@@ -13,7 +13,7 @@ EXPECTED = frozenset(
 )
 """Exceptions that a sound company notes in such a world."""
 
-AFTER_LOSS = frozenset({"unknown_order", "wrong_state", "order_step", "task_twice"})
+AFTER_LOSS = frozenset({"unknown_order", "wrong_state", "order_step", "task_twice", "epoch_over"})
 """Those that are noted as well once a disk was lost with entries that nobody else had."""
 
 

@@ -56,8 +56,13 @@ class EdgeChecks(Tally):
         position: int,
         epochs: list[tuple[int, int]],
         held: set[tuple[int, int]],
+        *,
+        whole: bool,
     ) -> None:
-        """A disk was put back: what it does not hold, by epoch and sequence, is lost."""
+        """A disk was put back: what it does not hold, by epoch and sequence, is lost.
+
+        Unless it is `whole`: the newest backup, put back after an older one.
+        """
         book = self.books[edge_id]
         touched: set[Cell] = set()
         for key, entry in book.said.items():
@@ -68,7 +73,7 @@ class EdgeChecks(Tally):
                 for cell, units in entry.slack.items():
                     add(self._slack, cell, -units)
                 assert key > book.ingested, (key, book.ingested)
-        book.restored, book.position = True, position
+        book.restored, book.position = not whole, position
         book.starts, book.epoch = epochs, epochs[-1][0]
         book.pending = {}
         for entry in book.said.values():
@@ -103,6 +108,8 @@ class EdgeChecks(Tally):
         if began:
             touched |= set(book.central_share)
         self._weigh(touched, {})
+        if not book.restored:
+            book.newest = (book.epoch, book.position, book.feed)
         if book.coherent:
             self._balance(book)
 

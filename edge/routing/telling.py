@@ -32,7 +32,7 @@ _REASONS: dict[str, ShortageReason] = {
     "capacity": "capacity", "carrier_limit": "unroutable", "goods_class": "unroutable",
     "failed_before": "share", "share": "share",
 }  # fmt: skip
-_FOR_STOCK = ("share", "ship_together", "incoming")
+_OF_STOCK = fences.share | fences.walk_in
 _NO_CLASH = Clash()
 
 
@@ -153,28 +153,35 @@ def _shortages(
     gathered = found.gathered
     solved = found.solution is not None
     waits: list[Shortage] = []
+    # Central keeps for an order what its lines name, and nothing else: were a line silent once
+    # it is held, its units would go to others while the next one is fetched, and so on.
+    every = np.arange(len(gathered.groups))
+    room = gathered.packages_max()
+    whole = len(every) > 1 and room == 1  # All of it needs one node.
+    all_at = _candidates(gathered, every, lacking=_OF_STOCK) if whole else []
     for number, group in enumerate(gathered.groups):
         if solved and found.routed[number] and number not in waiting:
             continue
         awaited = waiting.get(number)
         clashing = [(want.line, want.node_id) in clash.lines for want in group]
         reason = _reason(found, number, awaited, clash.waiting if any(clashing) else 0)
-        nodes = _candidates(gathered, number)
-        if awaited is not None:
+        alone = every[[number]]
+        nodes = all_at
+        if not whole:
+            held = _candidates(gathered, alone, lacking=0)
+            nodes = held or _candidates(gathered, alone, lacking=_OF_STOCK)
+        if awaited is not None and reason in ("incoming", "share"):
             node_id = gathered.snapshot.network.nodes[awaited[0].node].node_id
             nodes = (
                 [node_id]
                 if reason == "incoming"
                 else [node_id, *(x for x in nodes if x != node_id)][:CANDIDATES_MAX]
             )
-        first = min(want.line for want in group)
-        usable = bool(gathered.can[: gathered.shelf, number].any())
+        first = min(want.line for want in (gathered.asked.question.wants if whole else group))
         for want, clashes in zip(group, clashing, strict=True):
             own = reason
             if reason == "share" and _anywhere(gathered, want.sku):
                 own = "ship_together"  # What it is to ship with is somewhere else.
-            # Where fences clash over what is in stock, stock at a node that keeps them would do.
-            helped = own in _FOR_STOCK or (own == "fenced" and nodes and not usable)
             waits.append(
                 Shortage(
                     line=want.line,
@@ -182,7 +189,7 @@ def _shortages(
                     quantity=want.quantity,
                     reason=own,
                     nodes=nodes,
-                    group=first if helped else -1,
+                    group=first if nodes and room > 0 else -1,
                     expected_at=None if awaited is None else to_datetime(awaited[0].until_ms),
                     expected_per_mille=(
                         None if awaited is None else awaited[0].release_per_mille[number]
@@ -219,18 +226,25 @@ def _anywhere(gathered: Gathered, sku: str) -> bool:
     return bool((gathered.shares[entry, nodes] >= gathered.demand[entry]).any())
 
 
-def _candidates(gathered: Gathered, group: int) -> list[str]:
-    """Nodes that could ship a group if they had it, the cheapest first."""
+def _candidates(gathered: Gathered, groups: Ints, *, lacking: int) -> list[str]:
+    """Nodes that could ship some groups in one package but for some fences, the cheapest first.
+
+    Not those that have enough and keep it for who walks in: central need not look for more there.
+    """
     snapshot, options = gathered.snapshot, gathered.base.options
-    masks = gathered.masks[: gathered.shelf, group] & ~gathered.asked.relaxed
-    able = np.flatnonzero(masks & ~fences.share == 0)
+    masks = gathered.masks[: gathered.shelf, groups] & ~gathered.asked.relaxed
+    kept = (masks & _OF_STOCK == fences.walk_in).any(axis=1)
+    masks = np.bitwise_or.reduce(masks, axis=1)
+    weight_g = gathered.weight_g[groups].sum()
+    light = snapshot.limit_g[options.tariff] >= weight_g
+    able = np.flatnonzero((masks & ~lacking == 0) & light & ~kept)
     if not able.size:
         return []
     tariff = options.tariff[able]
-    step = np.argmax(snapshot.step_g[tariff] >= gathered.weight_g[group], axis=1)
+    step = np.argmax(snapshot.step_g[tariff] >= weight_g, axis=1)
     price = snapshot.step_price[tariff, step] + gathered.fixed[able]
     if gathered.rejection is not None:
-        price = price + gathered.rejection[able, group]
+        price = price + gathered.rejection[np.ix_(able, groups)].sum(axis=1)
     found: dict[int, None] = {}
     for at in np.argsort(price, kind="stable").tolist():
         found[int(options.node[able[at]])] = None

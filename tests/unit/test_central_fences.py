@@ -231,6 +231,21 @@ def test_an_edge_that_has_lost_its_store_is_told_what_it_needs(stage, edges):
     assert ack_of("e2", stage.tell(ScriptedEdge("e2", boots=(5, 6, 7)).hello())).refusal == "behind"
 
 
+def test_a_past_is_told_once_though_the_epoch_before_is_heard_of_late(stage, edges):
+    two = edges[1]
+    stage.admin("fence", edge_id="e2")
+    empty = ScriptedEdge("e2", boots=(5,))
+    stage.tell(empty.hello())
+    empty.begin(2, previous=(1, 0))
+    stage.admin("fence", edge_id="e2")  # before central has heard of epoch 2
+    out = fresh(stage, empty.hello(feed=2))
+    assert rejoins("e2", out) == [Rejoin(epoch=3, restored=True)]
+    began = empty.batch()
+    empty.begin(3)
+    assert "past" not in kinds("e2", fresh(stage, began))
+    assert told_past(fresh(stage, empty.batch())) == two.log
+
+
 def test_orders_that_are_settled_are_told_for_as_long_as_payments_may_be_repeated(stage, edges):
     two = edges[1]
     two.say(OrderCancelled(order_id="o", nothing_left=True), "o")

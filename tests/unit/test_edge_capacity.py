@@ -68,6 +68,20 @@ def test_without_a_slot_an_order_waits_and_a_new_slot_wakes_it(tmp_path: Path) -
     assert shop.last("route.planned").plan.packages[0].slot == EVENING
 
 
+def test_what_nobody_can_pick_at_one_node_goes_from_another_that_is_granted_it(
+    tmp_path: Path,
+) -> None:
+    shop = slotted(tmp_path / "edge.db")
+    for number in range(3):
+        shop.tell("till-1", payment("sku-1"), f"p{number}")
+    parked = accepted(shop).parked[0]
+    assert (parked.reason, parked.group) == ("capacity", 0)
+    assert set(parked.nodes) == {"store-1", "dc-north"}
+    shop.grant("store-1", sku_1=1)
+    shop.retry()
+    assert shop.last("route.planned").plan.packages[0].node_id == "store-1"
+
+
 def test_a_question_names_the_nodes_that_cannot_pick(tmp_path: Path) -> None:
     shop = slotted(tmp_path / "edge.db")
     for number in range(2):

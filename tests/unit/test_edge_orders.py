@@ -125,6 +125,34 @@ def test_a_retry_that_changes_nothing_says_nothing(shop: Shop) -> None:
     assert len(shop.log()) == before
 
 
+def test_a_node_that_may_not_help_any_more_is_told_though_the_reason_stays(shop: Shop) -> None:
+    """Central keeps units at the named nodes for the order."""
+    shop.tell("till-1", payment("sku-1"))
+    assert set(accepted(shop).parked[0].nodes) == {"dc-south", "store-1", "dc-north"}
+    nodes = [
+        msgspec.structs.replace(node, status="closed") if node.node_id == "store-1" else node
+        for node in network().nodes
+    ]
+    shop.feed(network(version=2, nodes=nodes))
+    shop.retry()
+    parked = shop.last("order.parked").parked[0]
+    assert (parked.reason, set(parked.nodes)) == ("share", {"dc-south", "dc-north"})
+
+
+def test_what_a_store_keeps_for_who_walks_in_may_come_from_elsewhere(shop: Shop) -> None:
+    """Central looks for units at the named nodes, and the store has enough of its own."""
+    nodes = [
+        msgspec.structs.replace(node, walk_in_units=1) if node.node_id == "store-1" else node
+        for node in network().nodes
+    ]
+    shop.feed(network(version=2, nodes=nodes))
+    shop.grant("store-1", sku_1=1)
+    shop.tell("till-1", payment("sku-1"))
+    parked = accepted(shop).parked[0]
+    assert (parked.reason, parked.group) == ("fenced", 0)
+    assert set(parked.nodes) == {"dc-south", "dc-north"}
+
+
 def test_a_shortage_says_when_more_is_expected(shop: Shop) -> None:
     soon = to_datetime(NOON_MS + 7_200_000)
     moved = StockMoved(

@@ -12,7 +12,7 @@ from edge.commands import FromDevice, FromFeed
 from edge.network import COUNTER
 from edge.records import Order
 from shared.clock import to_datetime
-from shared.envelope import Event, decode_data
+from shared.envelope import decode_data
 from shared.errors import AnswerPrunedError, OverloadedError, PointsmanError
 from shared.events import (
     OrderCancelled,
@@ -28,7 +28,7 @@ from shared.events import (
 )
 from shared.frames import Rejoin
 from shared.parts import CountLine, Customer, Fulfilment, PlannedLine
-from tests.edge_pair import Pair
+from tests.edge_pair import Pair, past_of, rebuilt
 from tests.shop import (
     NOON_MS,
     NORTH,
@@ -50,37 +50,6 @@ REPORTS = (
     PickAccepted, PickAccepted, PickShort, PickShort, PickRejected, PickCompleted, PackagePacked,
     PackageShipped, PackageDelivered,
 )  # fmt: skip
-
-
-def past_of(pair: Pair) -> list[Event]:
-    """What the ledger has of edge-1's orders, and of tasks at its nodes."""
-    orders = {
-        e.correlationid
-        for e in pair.ledger
-        if e.source == "/edges/edge-1" or "/edges/" not in e.source
-    }
-    tasks = {
-        e.correlationid
-        for e in pair.ledger
-        if isinstance(data := decode_data(e), PickRequested) and data.node_id != "dc-north"
-    }
-    return [e for e in pair.ledger if e.correlationid in orders | tasks]
-
-
-def rebuilt(path: Path, past: list[Event], sizes: list[int], feed: int = 40) -> Shop:
-    """An empty edge-1 that was fenced and gets its past in parts."""
-    shop = Shop(path)
-    shop.engine.state.feed = feed  # The feed goes on from wherever it is.
-    shop.do(FromFeed(feed + 7, Rejoin(epoch=2, restored=True)))
-    shop.feed(network())
-    rest = list(past)
-    while rest:
-        size = sizes.pop() if sizes else len(rest)
-        part, rest = rest[:size], rest[size:]
-        decision = shop.feed([(event, decode_data(event)) for event in part])
-        assert decision.fault is None, decision.fault
-    assert shop.feed([]).fault is None
-    return shop
 
 
 def same(one: Order | None, other: Order | None) -> None:

@@ -126,6 +126,34 @@ def test_more_packages_than_allowed_are_never_planned() -> None:
     assert {shortage.reason for shortage in answer.shortages} == {"packages_max"}
 
 
+def test_what_fits_no_more_than_one_package_waits_for_one_node_whatever_is_held_where() -> None:
+    one = Customer(packages_max=1)
+    held = [
+        [],
+        [("store-1", "sku-1", 1)],
+        [("store-1", "sku-1", 1), ("dc-south", "sku-2", 1)],
+        [("dc-south", "sku-2", 1), ("dc-south", "sku-3", 1)],
+    ]
+    needs = [
+        [(x.line, x.quantity, x.group, set(x.nodes)) for x in ask(
+            ONE, TWO, THREE, cells=cells, customer=one).shortages]
+        for cells in held
+    ]  # fmt: skip
+    assert needs[0] == [(line, 1, 0, {"store-1", "dc-south", "dc-north"}) for line in range(3)]
+    assert needs == [needs[0]] * len(held)
+
+
+def test_a_line_that_waits_though_it_is_held_names_where_it_is_held() -> None:
+    cells = [("store-1", "sku-1", 1), ("dc-south", "sku-2", 1)]
+    answer = ask(ONE, TWO, THREE, cells=cells, customer=Customer(packages_max=2))
+    assert [(x.reason, x.group) for x in answer.shortages] == [
+        ("packages_max", 0), ("packages_max", 1), ("share", 2),
+    ]  # fmt: skip
+    assert [x.nodes for x in answer.shortages[:2]] == [["store-1"], ["dc-south"]]
+    late = ask(ONE, cells=cells, customer=Customer(packages_max=2), packages_used=2)
+    assert [(x.reason, x.group) for x in late.shortages] == [("packages_max", -1)]
+
+
 def test_what_waits_keeps_room_for_its_own_package() -> None:
     cells = [("store-1", "sku-1", 1), ("dc-south", "sku-2", 1)]
     limited = Customer(packages_max=2)
