@@ -11,7 +11,8 @@ Central never routes an order. The parts, from the pure ones outwards:
     hub, desk   orders, tasks and waiting lines, from events
     feed        what goes down to which edge, and the window of each feed
     territory   nodes, their home edges: what of the network all these ask
-    tables      the database; ledger, views, holdings, streams: the SQL
+    sealing     contacts under keys; keyfile has the master key, redaction keeps logs clean
+    tables      the database; ledger, views, holdings, streams, vault: the SQL
     turn        one transaction in the making
     ingest      what a burst, a network, a review, a replay does in it
     fences      an edge is fenced, and comes back

@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from shared.errors import PointsmanError
 from shared.frames import Frame
-from shared.limits import SEQUENCE_MAX
-from shared.parts import Name
+from shared.limits import SEQUENCE_MAX, TEXT_CHARS_MAX
+from shared.parts import Contact, Name, Reference
 
 ADMIN: Final = "admin"
 """The device name under which an operator speaks to central."""
@@ -19,11 +19,13 @@ ROLLBACK: Final = "rollback"
 PRICES: Final = "prices"
 FENCE: Final = "fence"
 REPLAY: Final = "replay"
+FORGET: Final = "forget"
+CONTACT: Final = "contact"
 
 DOCUMENTS: Final = (NETWORK, SOURCING, PRICES)
 """Requests that are a whole document."""
 
-REQUESTS: Final = (*DOCUMENTS, ROLLBACK, FENCE, REPLAY)
+REQUESTS: Final = (*DOCUMENTS, ROLLBACK, FENCE, REPLAY, FORGET, CONTACT)
 """Kinds of requests; each is answered on the topic of the same kind."""
 
 
@@ -49,6 +51,30 @@ class Replay(Frame, frozen=True):
 
     edge_id: Name | None = None
     sequence: Annotated[int, Meta(ge=1, le=SEQUENCE_MAX)] | None = None
+
+
+Person = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
+"""Who asks, as they call themselves: central's broker has let them in, and knows no more."""
+
+
+class Forget(Frame, frozen=True):
+    """Destroy the contacts of a customer, or of an order."""
+
+    by: Person
+    customer: Reference | None = None
+    order_id: Reference | None = None
+
+    def __post_init__(self) -> None:
+        """One of the two."""
+        if (self.customer is None) == (self.order_id is None):
+            raise ValueError("one of customer and order_id")
+
+
+class ShowContact(Frame, frozen=True):
+    """Show the contact of an order."""
+
+    by: Person
+    order_id: Reference
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -84,6 +110,24 @@ class Replayed(Answer, frozen=True):
 
     replayed: int = 0
     remaining: dict[str, int] = {}
+
+
+class Forgotten(Answer, frozen=True):
+    """How many contacts were destroyed.
+
+    `pending`: somebody reads the database, so its log is not emptied yet; copies of the keys may
+    stand there. Central tries again.
+    """
+
+    contacts: int = 0
+    pending: bool = False
+
+
+class Shown(Answer, frozen=True):
+    """The contact of an order."""
+
+    order_id: str = ""
+    contact: Contact | None = None
 
 
 def refusal(error: PointsmanError) -> Answer:

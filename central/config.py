@@ -1,12 +1,14 @@
 """Central's configuration: one TOML file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from shared.limits import QUANTITY_MAX
 from shared.settings import Broker, Section, SimulatedClock, load_settings
+
+VAULT_KEY_FILE_NAME: Final = "vault.key"
 
 
 class Escrow(Section, frozen=True):
@@ -32,6 +34,7 @@ class Config(Section, frozen=True):
         escrow: how stock is shared out.
         past_orders: an edge that has lost its store is told of orders that are settled if they
             are not older: so long it recognises a payment that is repeated.
+        vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         clock: simulated time, for the demo.
     """
 
@@ -39,7 +42,13 @@ class Config(Section, frozen=True):
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
     past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
+    vault_key_file: Path | None = None
     clock: SimulatedClock | None = None
+
+    @property
+    def vault_key(self) -> Path:
+        """The file of the master keys."""
+        return self.vault_key_file or self.data_dir / VAULT_KEY_FILE_NAME
 
 
 def load_config(path: Path) -> Config:

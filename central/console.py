@@ -44,6 +44,13 @@ def answer(turn: Turn, kind: str, payload: bytes, unfit: Unfit) -> tuple[Outcome
         case admin.FENCE:
             epoch = fences.fence(turn, decode_frame(payload, admin.Fence).edge_id)
             return turn.finish(), admin.Fenced(epoch=epoch)
+        case admin.FORGET:
+            forgotten = _forget(turn, decode_frame(payload, admin.Forget))
+            return turn.finish(), forgotten
+        case admin.CONTACT:
+            asked = decode_frame(payload, admin.ShowContact)
+            contact = turn.vault.read(asked.order_id, asked.by)
+            return turn.finish(), admin.Shown(order_id=asked.order_id, contact=contact)
         case _:
             assert kind == admin.REPLAY, kind
             return _replay(turn, decode_frame(payload, admin.Replay), unfit)
@@ -68,6 +75,13 @@ def documents_of(connection: Database) -> dict[FeedKind, Document]:
 def _in_force(turn: Turn) -> Answer:
     version, before = sourcing.versions(turn)
     return admin.InForce(version=version, before=before)
+
+
+def _forget(turn: Turn, asked: admin.Forget) -> Answer:
+    if asked.customer is not None:
+        return admin.Forgotten(contacts=turn.vault.forget_customer(asked.customer, asked.by))
+    assert asked.order_id is not None, "one of the two"
+    return admin.Forgotten(contacts=turn.vault.forget_order(asked.order_id, asked.by))
 
 
 def _replay(turn: Turn, asked: admin.Replay, unfit: Unfit) -> tuple[Outcome, Answer]:

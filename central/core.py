@@ -15,10 +15,12 @@ import structlog
 from central import admin, console, ingest, streams
 from central.admin import ADMIN, Message
 from central.burst import Burst, Memory, Outcome, UnfitError
-from central.database import Database, transaction
+from central.database import Database, transaction, wipe_log
 from central.escrow import Policy
 from central.feed import Document, Item, Window
 from central.ingest import Unfit
+from central.redaction import without_contacts
+from central.sealing import Keyring
 from central.stream import Stream, WrongEpochError
 from central.territory import Territory, territory_of
 from central.turn import Turn
@@ -47,6 +49,7 @@ from shared.frames import (
     feed_kind,
 )
 from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from shared.masking import masked
 from shared.network import Network
 
 PRESENT_MS: Final = 30_000
@@ -88,15 +91,22 @@ class Central:
     Args:
         connection: of `central.database.open_database`; used by nobody else.
         policy: the escrow's.
+        keyring: the vault's; see `central.vault.prepare`.
         past_orders: see `central.fences.retell`.
     """
 
     def __init__(
-        self, connection: Database, policy: Policy, *, past_orders: int = PAST_ORDERS
+        self,
+        connection: Database,
+        policy: Policy,
+        keyring: Keyring,
+        *,
+        past_orders: int = PAST_ORDERS,
     ) -> None:
         """See the class."""
         self._connection = connection
         self._policy = policy
+        self._keyring = keyring
         self._past_orders = past_orders
         self._lines: dict[str, _Line] = {}
         self._streams: dict[str, Stream] = {}
@@ -106,6 +116,7 @@ class Central:
         self._now_ms = 0
         self._reviewed_ms = 0
         self._reviewed_sku = ""
+        self._unwiped = False
         with transaction(connection):
             documents = console.documents_of(connection)
             for stream in streams.load_streams(connection):
@@ -162,6 +173,7 @@ class Central:
         """
         stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
         out = []
+        self._wipe()
         if elapsed_ms - self._reviewed_ms >= REVIEW_MS:
             self._reviewed_ms = elapsed_ms
             out = self._review(elapsed_ms)
@@ -176,7 +188,8 @@ class Central:
         elif kind == topics.HELLO:
             said.hellos.append((device, decode_frame(message.payload, Hello)))
         elif kind == topics.LOG:
-            said.logs.append((device, split_batch(message.payload)))
+            raws = split_batch(message.payload)
+            said.logs.append((device, [without_contacts(raw) for raw in raws]))
         elif kind == topics.ASK:
             said.asks.append((device, decode_frame(message.payload, Ask)))
         elif kind == topics.CONTACTS:
@@ -245,11 +258,20 @@ class Central:
             outcome, answer = self._turn(
                 elapsed_ms, lambda turn, unfit: console.answer(turn, kind, payload, unfit)
             )
+            if isinstance(answer, admin.Forgotten):
+                self._unwiped = True
+                answer = msgspec.structs.replace(answer, pending=not self._wipe())
         except PointsmanError as error:
             answer = admin.refusal(error)
         self._take_over(outcome, elapsed_ms)
         reply = Message(topics.down(ADMIN, kind), msgspec.json.encode(answer))
         return [reply, *self._pump(outcome.streams, elapsed_ms)]
+
+    def _wipe(self) -> bool:
+        """Nothing of a key that was destroyed may be left in the database's log."""
+        if self._unwiped:
+            self._unwiped = not wipe_log(self._connection)
+        return not self._unwiped
 
     # What nobody says.
 
@@ -280,7 +302,8 @@ class Central:
         while True:
             try:
                 with transaction(self._connection) as connection:
-                    return job(Turn(connection, memory, self._policy, self._now_ms), unfit)
+                    turn = Turn(connection, memory, self._policy, self._keyring, self._now_ms)
+                    return job(turn, unfit)
             except UnfitError as error:
                 # Each round takes one event's effect out, so this ends.
                 # As text: a traceback with its variables would show what was in the event.
@@ -353,7 +376,7 @@ class Central:
             edges = len(outcome.streams)
             _log.info(f"{kind}_published", version=document.version, edges=edges)
         for entry in outcome.poisoned:
-            _log.error("event_poisoned", entry=entry.key, detail=str(entry.fault))
+            _log.error("event_poisoned", entry=entry.key, detail=masked(str(entry.fault)))
         for noted, misfit in outcome.misfits:
             _log.warning(
                 "exception", code=misfit.code, detail=misfit.detail, order_id=misfit.order_id,

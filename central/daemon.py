@@ -6,11 +6,13 @@ import time
 
 import structlog
 
+from central import keyfile, vault
 from central.config import Config, Escrow
 from central.core import Central
-from central.database import close_database, open_database
+from central.database import Database, close_database, open_database
 from central.escrow import DemandPolicy
 from central.link import Link
+from central.sealing import Keyring
 from shared.ending import end
 from shared.lock import locked
 from shared.settings import make_clock
@@ -26,7 +28,8 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         stop: set it to end; without one, SIGTERM and SIGINT do.
 
     Raises:
-        ConfigError: the data directory cannot be used, or another central uses it.
+        ConfigError: the data directory cannot be used, or another central uses it; or the
+            vault's key file is not the one of its database.
     """
     started_s = time.monotonic()
     if stop is None:
@@ -36,7 +39,9 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
     with locked(config.data_dir):
         connection = open_database(config.data_dir)
         try:
-            central = Central(connection, _policy(config.escrow), past_orders=config.past_orders)
+            keyring = _keyring(config, connection)
+            policy = _policy(config.escrow)
+            central = Central(connection, policy, keyring, past_orders=config.past_orders)
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))
@@ -50,6 +55,15 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         finally:
             close_database(connection)
     _log.info("stopped")
+
+
+def _keyring(config: Config, connection: Database) -> Keyring:
+    path = config.vault_key
+    keyring = keyfile.open_keyring(path, fresh=vault.is_empty(connection))
+    vault.prepare(connection, keyring)
+    if keyring.rotating:
+        keyfile.drop_old(path)
+    return keyring
 
 
 def _policy(escrow: Escrow) -> DemandPolicy:

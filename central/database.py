@@ -101,6 +101,46 @@ def close_database(connection: Connection) -> None:
     connection.engine.dispose()
 
 
+def wipe_log(connection: Connection) -> bool:
+    """Move everything from the write-ahead log into the file, and empty the log.
+
+    What was overwritten in the file may be read there until then.
+
+    Returns:
+        Whether it is done; not while somebody reads. To be tried again later.
+    """
+    file = connection.connection.driver_connection
+    assert isinstance(file, sqlite3.Connection)
+    try:
+        (before,) = file.execute("PRAGMA busy_timeout").fetchone()
+        file.execute("PRAGMA busy_timeout=0")  # the edges do not wait for a reader
+        try:
+            busy, _, _ = file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            file.execute(f"PRAGMA busy_timeout={before}")
+    except sqlite3.Error:
+        return False
+    return not busy
+
+
+def compact(connection: Connection) -> None:
+    """Write the whole file anew, without what was deleted; it needs as much room again.
+
+    Raises:
+        StorageError: the database could not do it; it is as it was.
+    """
+    file = connection.connection.driver_connection
+    assert isinstance(file, sqlite3.Connection)
+    try:
+        file.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"the database cannot be written anew: {error}",
+            place="database",
+            expected="as much free space as the database takes",
+        ) from error
+
+
 def _connect(path: Path, pragma: str, mode: str = "rwc", vfs: str = "") -> Connection:
     uri = f"{path.resolve().as_uri()}?mode={mode}" + (f"&vfs={vfs}" if vfs else "")
     engine = create_engine(
@@ -116,6 +156,8 @@ def _connect(path: Path, pragma: str, mode: str = "rwc", vfs: str = "") -> Conne
         connection.isolation_level = None  # transactions begin where we say, not where sqlite3 does
         if mode != "ro":
             connection.execute("PRAGMA journal_mode=WAL")
+            # No page keeps a copy of a key that was moved or overwritten in it (central.vault).
+            connection.execute("PRAGMA secure_delete=FAST")
         connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA busy_timeout=2000")

@@ -82,7 +82,7 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
     if rejoined:
         turn.share_out_all()
     for _, received in burst.contacts:
-        streams.save_contacts(turn.connection, received)
+        turn.vault.keep(received)
     return turn.finish()
 
 
@@ -281,6 +281,10 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
             turn.note(misfit, entry)
         _pass_on(turn, entry, entry.data, desk, edges)
     views.save_desk(turn.connection, desk)
+    for misfit in turn.vault.claim(
+        {x.data.order_id for x in entries if isinstance(x.data, OrderAccepted)}
+    ):
+        turn.note(misfit)
     turn.share_out(book, views.load_lacking(turn.connection, skus), asks=asks)
 
 

@@ -6,16 +6,17 @@ beside are read from those bytes, and are held against them when the ledger is v
 
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
-from central.database import chunks, close_database, insert_all, open_reader
+from central.database import chunks, close_database, insert_all, open_reader, rows_in
 from central.stream import Entry, Stream, genesis, link
 from central.tables import epochs, ledger, orders, streams, tasks
+from shared.clock import to_ms
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
-from shared.events import OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
+from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
 
 
 class Verdict(NamedTuple):
@@ -122,6 +123,34 @@ def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | N
     return connection.scalar(query)
 
 
+class Buyer(NamedTuple):
+    """Who has paid an order, and when; `customer` is None for one without a token."""
+
+    customer: str | None
+    paid_ms: int
+
+
+_ACCEPTANCES: Final = (
+    select(ledger.c.raw)
+    .where(
+        ledger.c.correlation_id.in_(bindparam("values", expanding=True)),
+        ledger.c.type == type_of(OrderAccepted),
+    )
+    .order_by(ledger.c.position)
+)
+
+
+def buyers(connection: Connection, order_ids: set[str]) -> dict[str, Buyer]:
+    """Who has paid these orders, as far as the ledger knows; the first acceptance counts."""
+    found: dict[str, Buyer] = {}
+    for row in rows_in(connection, _ACCEPTANCES, order_ids):
+        data = _data_of(row.raw)
+        if isinstance(data, OrderAccepted):
+            payment = data.payment
+            found.setdefault(data.order_id, Buyer(payment.customer.token, to_ms(payment.paid_at)))
+    return found
+
+
 def past_of(
     connection: Connection, edge_id: str, nodes: set[str], settled_max: int
 ) -> Iterator[bytes]:
@@ -166,17 +195,21 @@ def past_of(
 
 def _concerns(raw: bytes, task_ids: Container[str]) -> bool:
     """Whether an event requests, reports on or asks to drop one of these tasks."""
-    try:
-        data = decode_data(decode_event(raw))
-    except PointsmanError:
-        return False
-    match data:
+    match data := _data_of(raw):
         case PickRequested() | PickReport():
             return data.task_id in task_ids
         case OrderCancelled(asked=asked):
             return any(task.task_id in task_ids for task in asked)
         case _:
             return False
+
+
+def _data_of(raw: bytes) -> Data | None:
+    """The data of an event; None: it cannot be read."""
+    try:
+        return decode_data(decode_event(raw))
+    except PointsmanError:
+        return None
 
 
 def verify(connection: Connection) -> Verdict:

@@ -18,7 +18,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from central.admin import (
     ADMIN,
+    CONTACT,
     FENCE,
+    FORGET,
     NETWORK,
     PRICES,
     REPLAY,
@@ -28,12 +30,16 @@ from central.admin import (
     Answer,
     Fence,
     Fenced,
+    Forget,
+    Forgotten,
     InForce,
     Message,
     Published,
     Replay,
     Replayed,
     Rollback,
+    ShowContact,
+    Shown,
     raise_refusal,
 )
 from central.config import Config
@@ -43,6 +49,7 @@ from shared.clock import Clock
 from shared.errors import ConfigError, InvalidDataError, PointsmanError, split_error
 from shared.frames import Frame, encode_frame
 from shared.mqtt import BACKOFF_S_MAX, BACKOFF_S_MIN, KEEPALIVE_S, NO_DELAY, QOS, SUBACK_REFUSED
+from shared.parts import Contact
 from shared.settings import Broker
 
 BURST_MESSAGES_MAX: Final = 16
@@ -247,6 +254,49 @@ async def replay_poison(
     """
     payload = _asked(Replay, edge_id=edge_id, sequence=sequence)
     return await _request(config, REPLAY, payload, Replayed, timeout_s)
+
+
+async def forget_contacts(
+    config: Config,
+    by: str,
+    customer: str | None = None,
+    order_id: str | None = None,
+    *,
+    timeout_s: float = 30.0,
+) -> Forgotten:
+    """Let the running central destroy the contacts of a customer or of an order.
+
+    Args:
+        config: central's own.
+        by: who asks; it is recorded.
+        customer: token of the customer, or
+        order_id: of the order.
+        timeout_s: how long to wait for the answer.
+
+    Raises:
+        PointsmanError: central could not.
+        LinkError: no broker, or no answer.
+    """
+    payload = _asked(Forget, by=by, customer=customer, order_id=order_id)
+    return await _request(config, FORGET, payload, Forgotten, timeout_s)
+
+
+async def read_contact(
+    config: Config, by: str, order_id: str, *, timeout_s: float = 30.0
+) -> Contact:
+    """The contact of an order; that it was read, the running central records.
+
+    Raises:
+        PointsmanError: there is none.
+        LinkError: no broker, or no answer.
+    """
+    payload = _asked(ShowContact, by=by, order_id=order_id)
+    answer = await _request(config, CONTACT, payload, Shown, timeout_s)
+    if answer.contact is None or answer.order_id != order_id:
+        raise LinkError(
+            "the answer is to another request", place="broker", expected="one at a time; try again"
+        )
+    return answer.contact
 
 
 def _asked(kind: type[Frame], **values: Any) -> bytes:

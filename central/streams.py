@@ -1,4 +1,4 @@
-"""Streams, feeds, networks and contacts in SQL."""
+"""Streams, feeds and networks in SQL."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,8 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from central.database import insert_all, upsert
 from central.feed import Item
 from central.stream import Stream
-from central.tables import capacities, contacts, feed, networks, noted, streams
-from shared.frames import ContactFor, encode_frame
+from central.tables import capacities, feed, networks, noted, streams
 
 _OF_EDGE = feed.c.edge_id == bindparam("of")
 _FEED: Final = (
@@ -86,16 +85,3 @@ def load_capacities(connection: Connection, now_ms: int) -> list[bytes]:
 def save_network(connection: Connection, version: int, document: bytes) -> None:
     """Keep a network document."""
     insert_all(connection, networks, [{"version": version, "document": document}])
-
-
-def save_contacts(connection: Connection, received: Iterable[ContactFor]) -> None:
-    """Keep contact details, apart from ledger and views. The same order again overwrites."""
-    latest = {x.order_id: x.contact for x in received}
-    upsert(
-        connection,
-        contacts,
-        [
-            {"order_id": order_id, "body": encode_frame(ContactFor(order_id=order_id, contact=x))}
-            for order_id, x in latest.items()
-        ],
-    )

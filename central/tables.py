@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
@@ -236,11 +236,42 @@ prices = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
-contacts = Table(
-    "contacts",
+# Contact details, sealed; see `central.vault`.
+vault = Table(
+    "vault",
     metadata,
     Column("order_id", String, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
+    Column("key", ForeignKey("vault_keys.number"), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# Rows are only appended, and overwritten by others of the same length.
+vault_keys = Table(
+    "vault_keys",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("subject", String, nullable=False, index=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+# Whose contacts are not kept any more, if they come again.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("subject", String, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# Who has read a contact, or let it be forgotten.
+accesses = Table(
+    "accesses",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("by", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("contacts", BigInteger, nullable=False),
 )
 
 poison = Table(
@@ -267,10 +298,13 @@ exceptions = Table(
     Column("noted_ms", BigInteger, nullable=False),
 )
 
-ADDED: Final[dict[int, tuple[Table, ...]]] = {3: (sourcings, activations, prices, lots)}
+ADDED: Final[dict[int, tuple[Table, ...]]] = {
+    3: (sourcings, activations, prices, lots),
+    4: (vault_keys, vault, accesses, forgotten),
+}
 """What a version has that the one before lacks, where that is all: an upgrade makes it."""
 
-for _table in (ledger, sourcings, activations):
+for _table in (ledger, sourcings, activations, accesses):
     for _verb in ("UPDATE", "DELETE"):
         event.listen(
             metadata,

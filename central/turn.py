@@ -13,8 +13,10 @@ from central.desk import Misfit, Waiting
 from central.escrow import Handout, Policy, Situation
 from central.feed import Document, Item, cell_bodies, lot_bodies
 from central.relief import Need, needs_of
+from central.sealing import Keyring
 from central.stream import Entry, Stream
 from central.territory import Territory
+from central.vault import Vault
 from shared.frames import FeedKind, Grant, Recall
 from shared.lots import OVERDUE_MS
 
@@ -29,10 +31,18 @@ class Turn:
         connection: inside a transaction.
         memory: what central remembers; not changed here.
         policy: of the escrow.
+        keyring: of the vault.
         now_ms: wall time.
     """
 
-    def __init__(self, connection: Database, memory: Memory, policy: Policy, now_ms: int) -> None:
+    def __init__(
+        self,
+        connection: Database,
+        memory: Memory,
+        policy: Policy,
+        keyring: Keyring,
+        now_ms: int,
+    ) -> None:
         """See the class."""
         self.connection = connection
         self.memory = memory
@@ -40,6 +50,7 @@ class Turn:
         self.now_ms = now_ms
         self.outcome = Outcome()
         self.territory: Territory = memory.territory
+        self.vault = Vault(connection, keyring, now_ms)
 
     def find(self, edge_id: str) -> Stream | None:
         """The stream of an edge, to be changed here; None if it has none."""

@@ -19,6 +19,7 @@ from central.database import (
 from central.desk import Desk, Misfit, Order, Task, Waiting
 from central.stream import Entry
 from central.tables import exceptions, orders, poison, tasks, waiting
+from shared.masking import masked
 
 _TASKS: Final = where_in(tasks, tasks.c.task_id)
 _TASKS_OF_ORDER: Final = where_in(tasks, tasks.c.order_id)
@@ -153,7 +154,7 @@ def save_poison(connection: Connection, entries: Iterable[Entry]) -> None:
                 "sequence": entry.sequence,
                 "raw": entry.raw,
                 "code": entry.fault.code,
-                "detail": str(entry.fault),
+                "detail": masked(str(entry.fault)),
             }
             for entry in entries
             if entry.fault is not None

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import publishing
+from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
 from shared.errors import PointsmanError
@@ -26,6 +27,7 @@ schema = typer.Typer(help="JSON Schemas and the AsyncAPI document.", no_args_is_
 pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
+central.add_typer(contacts)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")

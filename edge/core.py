@@ -60,6 +60,9 @@ ASKS_MAX: Final = 64
 """Payments that wait so at once; more are decided with what is here."""
 
 HOUSEKEEPING_MS: Final = 1_000
+WIPE_MS: Final = 10_000
+"""Contacts that central has stay in the database's log for about so long at most."""
+
 PRUNED_ROWS_MAX: Final = 2_000
 _DAY_MS: Final = 86_400_000
 
@@ -102,6 +105,7 @@ class Core:
         self._unlisted: deque[tuple[str, bytes, PointsmanError]] = deque(maxlen=UNLISTED_MAX)
         self._asking: dict[str, tuple[Message, int]] = {}
         self._asks = 0
+        self._wipe_ms = 0
         self._resting_ms: int | None = None
 
     # What a turn consists of.
@@ -305,6 +309,9 @@ class Core:
         self.store.prune_decisions(self._limits.decided_rows_max, PRUNED_ROWS_MAX)
         if str(self.sync.acked) != self.store.meta("acked", "0") or pruned:
             self.store.set_meta("acked", str(self.sync.acked))
+        if self.store.traces and elapsed_ms >= self._wipe_ms:
+            self._wipe_ms = elapsed_ms + WIPE_MS
+            self.store.wipe()
 
     def _handle(self, command: Command, now_ms: int) -> Decision:
         """Decide; a fault of ours at one input must not stop the tills."""

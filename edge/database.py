@@ -1,5 +1,6 @@
 """One SQLite file, one connection, at most one open transaction."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,16 @@ class Database:
         try:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute("pragma synchronous = full")
+            # Contacts pass through this file: what is deleted is overwritten, freed pages too.
+            self._connection.execute("pragma secure_delete = on")
             migrations.apply(sqlite_utils.Database(self._connection))
         except sqlite3.Error as error:
             self._connection.close()
             raise _unusable(path, error) from error
         self._open = False
+        self._wiping = False
+        self.traces = True
+        """Whether the write-ahead log may hold what was deleted from the file."""
 
     def close(self) -> None:
         """Close the file; what is not committed is gone."""
@@ -52,8 +58,24 @@ class Database:
 
     @property
     def dirty(self) -> bool:
-        """Whether anything was written that is not committed."""
-        return self._open
+        """Whether `commit` has anything to do."""
+        return self._open or self._wiping
+
+    def wipe(self) -> None:
+        """Let the next commit empty the write-ahead log."""
+        self._wiping = True
+
+    def _wipe(self) -> None:
+        """Empty it, unless somebody reads; never an error: what was committed is durable."""
+        self._wiping = False
+        with contextlib.suppress(sqlite3.Error):
+            (before,) = self._connection.execute("pragma busy_timeout").fetchone()
+            self._connection.execute("pragma busy_timeout = 0")  # the tills do not wait for it
+            try:
+                row = self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+                self.traces = bool(row[0])
+            finally:
+                self._connection.execute(f"pragma busy_timeout = {before}")
 
     def _execute(self, sql: str, *values: object) -> None:
         try:

@@ -3,18 +3,15 @@
 A till that sends a card or phone number by mistake must not leave it here.
 """
 
-import re
 import sqlite3
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlite_utils import Database
 
 from shared.errors import StorageError
 from shared.limits import EXCERPT_BYTES_MAX
-
-_DIGITS: Final = re.compile(r"\d(?:[ -]?\d){6,}")
 
 
 def read_quarantine(path: Path) -> list[dict[str, Any]]:
@@ -48,8 +45,3 @@ def excerpt(payload: bytes) -> str:
             data["contact"] = "(not kept)"
             payload = msgspec.json.encode(document)
     return payload[:EXCERPT_BYTES_MAX].decode(errors="replace")
-
-
-def masked(text: str) -> str:
-    """The text without long runs of digits."""
-    return _DIGITS.sub("#######", text)

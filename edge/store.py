@@ -14,7 +14,7 @@ import msgspec
 
 from edge.archive import Archive
 from edge.failures import Failure
-from edge.quarantine import excerpt, masked
+from edge.quarantine import excerpt
 from edge.records import Answer, Decision, Order, Task
 from shared.clock import to_ms
 from shared.envelope import Event, decode_event, encode_event
@@ -22,6 +22,7 @@ from shared.errors import PointsmanError
 from shared.events import PickRequested
 from shared.frames import ContactFor, decode_bulk, encode_bulk
 from shared.lots import OVERDUE_MS, Lot
+from shared.masking import masked
 from shared.network import Network
 from shared.parts import Contact, PlannedLine
 from shared.prices import Prices
@@ -57,7 +58,7 @@ class Store(Archive):
     # The transaction.
 
     def commit(self) -> None:
-        """Make the burst durable; nothing to do if nothing was written.
+        """Make the burst durable, if anything was written; then empty the log, if `wipe` was asked.
 
         Raises:
             StorageError: it is not durable; call `rollback`.
@@ -66,6 +67,8 @@ class Store(Archive):
             self._execute("commit")
             self._open = False
             self.durable = self._newest
+        if self._wiping:
+            self._wipe()
 
     def rollback(self) -> None:
         """Undo the burst."""
@@ -352,6 +355,7 @@ class Store(Archive):
     def forget_contacts(self, order_ids: Iterable[str]) -> None:
         """Central has these."""
         self._many("delete from contacts where order_id = ?", [(x,) for x in order_ids])
+        self.traces = True
 
     def forget_past(self, before_ms: int) -> None:
         """Lots that are long overdue will not come; slots are over."""

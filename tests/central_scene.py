@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from central.admin import Message
 from central.core import Central
 from central.database import Database, close_database, open_database
 from central.escrow import DemandPolicy
+from central.sealing import KEY_BYTES, Keyring
 from shared import topics
 from shared.clock import HybridClock
 from shared.envelope import encode_batch, encode_event, make_event
@@ -235,11 +237,12 @@ class Scene:
         self.pool_reserve = pool_reserve
         self.elapsed_ms = 0
         self.sent: list[Message] = []
-        self.central = Central(database, DemandPolicy(pool_reserve))
+        self.keyring = Keyring([bytes(KEY_BYTES)], Random(1).randbytes)
+        self.central = Central(database, DemandPolicy(pool_reserve), self.keyring)
 
     def restart(self) -> None:
         """A new process on the same file."""
-        self.central = Central(self.database, DemandPolicy(self.pool_reserve))
+        self.central = Central(self.database, DemandPolicy(self.pool_reserve), self.keyring)
 
     def tell(self, *messages: Message) -> list[Message]:
         """One burst; returns what is sent for it."""

@@ -4,6 +4,7 @@ Its core is the real one, over the real database. What it has acknowledged and s
 remembers apart from it, and holds it against the file after each cut.
 """
 
+from random import Random
 from typing import Final, NamedTuple
 
 from sqlalchemy import select
@@ -13,7 +14,9 @@ from central.core import Central
 from central.database import Database, close_database, open_database
 from central.escrow import DemandPolicy
 from central.ledger import verify_file
+from central.sealing import Keyring
 from central.tables import accounts, exceptions, feed, ledger, poison, shares, streams
+from deploy.sim.central_process import MASTER_KEY
 from deploy.sim.disk import Disk
 from deploy.sim.vfs import VFS_NAME
 from shared import topics
@@ -73,7 +76,8 @@ class CentralBox:
         """
         database = open_database(self.disk.folder, vfs=VFS_NAME)
         try:
-            self._running = database, Central(database, DemandPolicy(_POOL_RESERVE))
+            keyring = Keyring([MASTER_KEY], Random(0).randbytes)
+            self._running = database, Central(database, DemandPolicy(_POOL_RESERVE), keyring)
         finally:
             if self._running is None:
                 close_database(database)

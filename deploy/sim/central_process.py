@@ -8,6 +8,7 @@ from central.admin import ADMIN, Message
 from central.core import Central
 from central.database import Database, close_database, open_database
 from central.escrow import DemandPolicy
+from central.sealing import KEY_BYTES, Keyring
 from deploy.sim.agenda import Agenda
 from deploy.sim.disk import Disk
 from deploy.sim.scenario import START_MS
@@ -17,6 +18,7 @@ from shared.topics import up
 
 BURST_MESSAGES_MAX: Final = 16
 TICK_MS: Final = 1_000
+MASTER_KEY: Final = bytes(KEY_BYTES)
 
 
 class Watcher(Protocol):
@@ -79,7 +81,7 @@ class CentralProcess:
         connection = None
         try:
             connection = open_database(self.disk.folder, vfs=VFS_NAME)
-            core = Central(connection, self._policy)
+            core = Central(connection, self._policy, Keyring([MASTER_KEY], Random(0).randbytes))
         except PointsmanError:
             if connection is not None:
                 self._close(connection)

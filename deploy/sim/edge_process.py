@@ -267,6 +267,8 @@ class EdgeProcess:
                 return
             self.wake(REST_MS)
         else:
+            if self.perished():
+                return  # the power went while the log was emptied, after the commit
             core.committing = False
             self.watcher.edge_committed(self)
         self._settle(burst)

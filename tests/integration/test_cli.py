@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from edge.store import Store
 from shared.errors import NotJsonError
+from shared.frames import ContactFor, encode_frame
+from shared.parts import Contact
 from shared.prices import Prices
 from shared.sourcing import Sourcing
-from shared.topics import down
+from shared.topics import down, up
 from tests import planner
 from tests.brokers import Broker, mosquitto_path, running
 from tests.central_scene import ScriptedEdge, received
@@ -200,6 +202,61 @@ async def test_an_operator_lists_poison_reads_it_again_and_fences_an_edge(
         assert daemon.stop() == 0
 
 
+async def test_a_contact_is_shown_forgotten_and_recorded_and_survives_a_new_master_key(
+    wan: Broker, tmp_path: Path
+) -> None:
+    centre = central_file(tmp_path, wan)
+
+    async def asked(*arguments: str, status: int = 0) -> str:
+        arguments = ("central", *arguments, "-c", centre)
+        done = await asyncio.to_thread(run.invoke, app, arguments, env={"COLUMNS": "200"})
+        assert done.exit_code == status, done.output
+        return done.output
+
+    daemon = Daemon("central", "run", "-c", centre)
+    try:
+        assert daemon.until("master_key_made")
+        daemon.until("ready")
+        sent = [
+            ContactFor(order_id=x, contact=Contact(name="Li Lei", phone="13800000000"))
+            for x in ("o1", "o2")
+        ]
+        async with client(wan, "e1", down("e1", "contacts")) as wire, asyncio.timeout(PATIENCE_S):
+            await wire.publish(up("e1", "contacts"), encode_frame(sent), 1)
+            await anext(wire.messages)
+        assert "phone: 13800000000" in await asked("contact", "o1", "--by", "Ann")
+        assert "no_contact" in await asked("contact", "o3", status=1)
+        done = await asked("forget", "--order", "o1", "--by", "Bob")
+        assert "1 contacts are destroyed" in done
+        assert "no_contact" in await asked("contact", "o1", status=1)
+        assert "0 contacts" in await asked("forget", "--customer", "c-9")
+        assert "name one" in await asked("forget", status=2)
+        listed = await asked("accesses")
+        assert "Ann" in listed
+        assert "3 accesses" in listed
+        assert "restart central" in await asked("rotate-key")
+    finally:
+        assert daemon.stop() == 0
+    daemon = Daemon("central", "run", "-c", centre)
+    try:
+        assert daemon.until("master_key_rotated")
+        daemon.until("ready")
+        assert "name: Li Lei" in await asked("contact", "o2")
+    finally:
+        assert daemon.stop() == 0
+    folder = tmp_path / "central"
+    assert len((folder / "vault.key").read_text().split()) == 1
+    assert b"Li Lei" not in b"".join(x.read_bytes() for x in folder.iterdir())
+    (folder / "vault.key").unlink()
+    refused = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "deploy.cli", "central", "run", "-c", centre],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "vault_key_file" in refused.stderr
+    assert "from its backup" in refused.stderr
+
+
 def test_hostile_text_reaches_the_terminal_as_text(tmp_path: Path) -> None:
     store = Store(tmp_path / "edge.db")
     store.quarantine("a/[/nope]/\x1b[31m", b"x", NotJsonError("[bold]\x1b[2J"), "2025-01-01")
@@ -285,7 +342,8 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
      ["central", "network", "publish", "x.json"], ["central", "fence", "e1"],
      ["central", "sourcing", "publish", "x.json"], ["central", "sourcing", "rollback"],
      ["central", "sourcing", "list"], ["central", "prices", "publish", "x.json"],
-     ["central", "poison"], ["central", "replay"]],
+     ["central", "poison"], ["central", "replay"], ["central", "contact", "o"],
+     ["central", "forget", "--order", "o"], ["central", "accesses"], ["central", "rotate-key"]],
 )  # fmt: skip
 def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:
     missing = run.invoke(app, [*command, "-c", str(tmp_path / "none.toml")])

@@ -24,6 +24,7 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     assert (config.broker.host, config.broker.mqtt_version) == ("127.0.0.1", "5")
     assert config.escrow == Escrow(pool_reserve=0.2, floor_units=2, half_life_days=7.0)
     assert config.past_orders == 20_000
+    assert config.vault_key == tmp_path / "data" / "vault.key"
     assert isinstance(make_clock(config.clock), SystemClock)
 
 
@@ -32,6 +33,7 @@ def test_every_key_is_read(load):
         """
         data_dir = "/var/lib/central"
         past_orders = 7
+        vault_key_file = "/etc/central/vault.key"
         [broker]
         host = "broker.example"
         port = 8883
@@ -51,6 +53,7 @@ def test_every_key_is_read(load):
     assert (config.broker.port, config.broker.mqtt_version) == (8883, "3.1.1")
     assert config.escrow == Escrow(pool_reserve=0.5, floor_units=3, half_life_days=1.5)
     assert config.past_orders == 7
+    assert config.vault_key == Path("/etc/central/vault.key")
     assert isinstance(make_clock(config.clock), ScaledClock)
 
 
