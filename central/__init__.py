@@ -12,10 +12,13 @@ Central never routes an order. The parts, from the pure ones outwards:
     feed        what goes down to which edge, and the window of each feed
     territory   nodes, their home edges: what of the network all these ask
     sealing     contacts under keys; keyfile has the master key, redaction keeps logs clean
-    tables      the database; ledger, views, holdings, streams, vault: the SQL
+    chains      the walk that verifies the ledger
+    checkpoint  what central signs, and with which key; signing: when
+    tables      the database; ledger, views, holdings, streams, vault, digest: the SQL
     turn        one transaction in the making
     ingest      what a burst, a network, a review, a replay does in it
     fences      an edge is fenced, and comes back
+    rebuild     the views anew, from the ledger; archive: the ledger in a file
     core        the conversation with the edges, without a wire
     admin       what an operator asks of it
     link        the wire: MQTT

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from central.checkpoint import KEY_FILE
 from shared.limits import QUANTITY_MAX
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
@@ -25,6 +26,21 @@ class Escrow(Section, frozen=True):
     half_life_days: Annotated[float, Meta(gt=0, le=3_650)] = 7.0
 
 
+class Checkpoints(Section, frozen=True):
+    """When central signs where all streams stand: see `central.checkpoint`.
+
+    Attributes:
+        key_file: the private key; made on the first start. Without one, `checkpoint.key` in
+            `data_dir`; another disk is better.
+        events: after so many, and each covers at most so many.
+        minutes: after so long, if there were any.
+    """
+
+    key_file: Path | None = None
+    events: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    minutes: Annotated[float, Meta(gt=0, le=1_440)] = 10.0
+
+
 class Config(Section, frozen=True):
     """Central.
 
@@ -35,6 +51,7 @@ class Config(Section, frozen=True):
         past_orders: an edge that has lost its store is told of orders that are settled if they
             are not older: so long it recognises a payment that is repeated.
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
+        checkpoints: when the ledger is signed, and by which key.
         clock: simulated time, for the demo.
     """
 
@@ -42,6 +59,7 @@ class Config(Section, frozen=True):
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
     past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
+    checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
     clock: SimulatedClock | None = None
 
@@ -49,6 +67,11 @@ class Config(Section, frozen=True):
     def vault_key(self) -> Path:
         """The file of the master keys."""
         return self.vault_key_file or self.data_dir / VAULT_KEY_FILE_NAME
+
+    @property
+    def key_file(self) -> Path:
+        """The private key that signs checkpoints."""
+        return self.checkpoints.key_file or self.data_dir / KEY_FILE
 
 
 def load_config(path: Path) -> Config:

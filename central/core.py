@@ -21,6 +21,7 @@ from central.feed import Document, Item, Window
 from central.ingest import Unfit
 from central.redaction import without_contacts
 from central.sealing import Keyring
+from central.signing import Signing
 from central.stream import Stream, WrongEpochError
 from central.territory import Territory, territory_of
 from central.turn import Turn
@@ -93,6 +94,7 @@ class Central:
         policy: the escrow's.
         keyring: the vault's; see `central.vault.prepare`.
         past_orders: see `central.fences.retell`.
+        signing: makes checkpoints of the ledger; without it there are none.
     """
 
     def __init__(
@@ -102,12 +104,14 @@ class Central:
         keyring: Keyring,
         *,
         past_orders: int = PAST_ORDERS,
+        signing: Signing | None = None,
     ) -> None:
         """See the class."""
         self._connection = connection
         self._policy = policy
         self._keyring = keyring
         self._past_orders = past_orders
+        self._signing = signing
         self._lines: dict[str, _Line] = {}
         self._streams: dict[str, Stream] = {}
         self._fenced: frozenset[str] = frozenset()
@@ -169,8 +173,11 @@ class Central:
     def tick(self, elapsed_ms: int) -> list[Message]:
         """To be called about every half second.
 
-        Feeds that are stuck go back; now and then what waits for stock is looked at again.
+        Feeds that are stuck go back; now and then what waits for stock is looked at again, and
+        what is new in the ledger is signed.
         """
+        if self._signing is not None:
+            self._signing.tick(elapsed_ms, self._now_ms)
         stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
         out = []
         self._wipe()

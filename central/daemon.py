@@ -7,12 +7,14 @@ import time
 import structlog
 
 from central import keyfile, vault
+from central.checkpoint import load_signer, make_key
 from central.config import Config, Escrow
 from central.core import Central
 from central.database import Database, close_database, open_database
 from central.escrow import DemandPolicy
 from central.link import Link
 from central.sealing import Keyring
+from central.signing import Signing
 from shared.ending import end
 from shared.lock import locked
 from shared.settings import make_clock
@@ -40,8 +42,17 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         connection = open_database(config.data_dir)
         try:
             keyring = _keyring(config, connection)
+            make_key(config.key_file)
+            signing = Signing(
+                connection,
+                load_signer(config.key_file),
+                events=config.checkpoints.events,
+                every_ms=round(config.checkpoints.minutes * 60_000),
+            )
             policy = _policy(config.escrow)
-            central = Central(connection, policy, keyring, past_orders=config.past_orders)
+            central = Central(
+                connection, policy, keyring, past_orders=config.past_orders, signing=signing
+            )
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))

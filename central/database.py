@@ -87,12 +87,31 @@ def open_reader(data_dir: Path) -> Connection:
     """A connection that only reads, and never checkpoints: for reports and `verify`.
 
     Raises:
-        ConfigError: there is no database.
+        ConfigError: there is no database, or it is of another version.
+    """
+    require_database(data_dir)
+    connection = _connect(data_dir / FILE_NAME, "query_only=ON", mode="ro")
+    with connection.begin():
+        found = connection.scalar(select(schema_version.c.version))
+    if found != SCHEMA_VERSION:
+        close_database(connection)
+        raise ConfigError(
+            f"{data_dir / FILE_NAME} has schema version {found}",
+            place="data_dir",
+            expected=f"version {SCHEMA_VERSION}; a start of central makes it so",
+        )
+    return connection
+
+
+def require_database(data_dir: Path) -> None:
+    """See that there is a database.
+
+    Raises:
+        ConfigError: there is none.
     """
     path = data_dir / FILE_NAME
     if not path.is_file():
         raise ConfigError(f"there is no {path}", place="data_dir", expected="central's data_dir")
-    return _connect(path, "query_only=ON", mode="ro")
 
 
 def close_database(connection: Connection) -> None:

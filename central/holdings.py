@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from central.accounts import Balance, Book, Cell
 from central.database import accumulate, insert_all, rows_in, upsert, where_in
@@ -152,6 +162,18 @@ def save_lots(connection: Connection, changed: Iterable[Lot]) -> None:
     ]
     if gone:
         connection.execute(_DROP_LOT, gone)
+
+
+def forget_events(connection: Connection) -> None:
+    """Reset the accounts to what no event has moved: the shares, taken out of empty pools."""
+    connection.execute(delete(accounts))
+    none: ColumnElement[int] = literal_column("0")
+    held = select(shares.c.node_id, shares.c.sku, -func.sum(shares.c.units), *[none] * 4)
+    connection.execute(
+        insert(accounts).from_select(
+            [column.name for column in accounts.c], held.group_by(shares.c.node_id, shares.c.sku)
+        )
+    )
 
 
 def broken_cells(connection: Connection) -> list[Cell]:

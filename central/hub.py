@@ -199,6 +199,8 @@ def _requested(desk: Desk, data: PickRequested, time_ms: int) -> list[Misfit]:
         task = Task(data.task_id)
     elif task.units:
         return [Misfit("task_twice", f"task {data.task_id} was requested before", data.order_id)]
+    if task.order_id not in (None, data.order_id):
+        desk.tasks_of[task.order_id].discard(task.task_id)
     task.order_id, task.node_id = data.order_id, data.node_id
     task.home_edge_id, task.service_id = data.home_edge_id, data.service_id
     task.units = sum(line.quantity for line in data.lines)
@@ -210,10 +212,11 @@ def _requested(desk: Desk, data: PickRequested, time_ms: int) -> list[Misfit]:
 
 
 def _withdraw(desk: Desk, data: OrderCancelled) -> None:
-    # The edge withdraws only tasks that it has issued before, in the same stream.
+    # The edge withdraws only tasks that it has issued before, in the same stream. Another
+    # order's task is on the desk only by chance.
     for task_id in data.withdrawn:
         task = desk.tasks.get(task_id)
-        if task is not None:
+        if task is not None and task.order_id == data.order_id:
             task.state = "withdrawn"
             desk.changed_tasks.add(task_id)
 

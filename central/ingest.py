@@ -15,13 +15,12 @@ from central.feed import destinations, document_of
 from central.fences import rejoin, retell
 from central.greeting import refusal
 from central.relief import Need, needs_of
-from central.stream import Entry, ForgottenError, Stream, WrongEpochError, read, take
+from central.stream import Entry, ForgottenError, Stream, WrongEpochError, again, take
 from central.territory import territory_of
 from central.turn import Turn
 from shared.clock import to_ms
 from shared.documents import require_later
-from shared.envelope import decode_event
-from shared.errors import InternalError, PointsmanError
+from shared.errors import InternalError
 from shared.events import (
     CapacityAnnounced,
     Data,
@@ -141,16 +140,11 @@ def replay(
     entries = []
     for of, epoch, at, raw in views.load_poison(turn.connection, edge_id, sequence):
         stream = turn.stream(of)
-        entry = Entry(of, epoch, at, raw, b"", None, None, None, stream.is_late(epoch))
-        try:
-            event = decode_event(raw)
-            data, fault = read(of, event)
-            entry = entry._replace(event=event, data=data, fault=fault)
-        except PointsmanError as error:
-            entry = entry._replace(fault=error)
+        entry = again(of, epoch, at, raw, b"")._replace(late=stream.is_late(epoch))
         entries.append(_marked(entry, unfit))
     _follow(turn, entries, [])
-    views.drop_poison(turn.connection, [x.key for x in entries if x.fault is None])
+    done = [x.key for x in entries if x.fault is None]
+    views.drop_poison(turn.connection, done, ledger.last_position(turn.connection))
     return turn.finish(), entries
 
 
@@ -255,7 +249,7 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
     """Apply events to views and accounts, pass them on, and share out what they moved."""
     moves = [[] if x.data is None else postings(x.data) for x in entries]
     answers = _answers(turn, entries)
-    order_ids, task_ids = _mentioned(entries)
+    order_ids, task_ids = mentioned(entries)
     cells, skus = _stock(entries, moves, answers.values())
     skus |= {sku for ask in asks for sku in ask.units}
     desk = views.load_desk(turn.connection, order_ids, task_ids)
@@ -297,7 +291,8 @@ def _answers(turn: Turn, entries: list[Entry]) -> dict[Key, list[tuple[Cell, int
     }
 
 
-def _mentioned(entries: list[Entry]) -> tuple[set[str], set[str]]:
+def mentioned(entries: list[Entry]) -> tuple[set[str], set[str]]:
+    """Orders and tasks that entries are about, as far as they say."""
     order_ids, task_ids = set(), set()
     for entry in entries:
         if entry.event is not None and entry.data is not None:

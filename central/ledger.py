@@ -8,67 +8,57 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
+from sqlalchemy import Connection, bindparam, func, select
 
+from central.chains import BrokenError, Verdict, Walk
+from central.checkpoint import Head, Signatures, Signed, Signer
 from central.database import chunks, close_database, insert_all, open_reader, rows_in
-from central.stream import Entry, Stream, genesis, link
-from central.tables import epochs, ledger, orders, streams, tasks
+from central.stream import Entry, Stream, again
+from central.tables import checkpoints, epochs, ledger, orders, streams, tasks
 from shared.clock import to_ms
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
 from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
 
-
-class Verdict(NamedTuple):
-    """What `verify` found. `position` is the first broken one; None: the ledger is whole.
-
-    A row that is missing has no position: then it is that of the row where the gap shows, or
-    one after the last row if the end of a stream is missing.
-    """
-
-    entries: int
-    position: int | None = None
-    edge_id: str = ""
-    epoch: int = 0
-    sequence: int = 0
-    reason: str = ""
-
-    def __str__(self) -> str:
-        """One line for a person."""
-        if self.position is None:
-            return f"{self.entries} entries, every chain is whole"
-        where = f"{self.edge_id}, epoch {self.epoch}, sequence {self.sequence}"
-        return f"broken at position {self.position} ({where}): {self.reason}"
+_FROM_BYTES: Final = ("event_id", "source", "type", "correlation_id", "causation_id", "hlc")
+_UNREAD: Final = (None,) * len(_FROM_BYTES)
+_PLACES: Final = [ledger.c[x] for x in ("position", "edge_id", "epoch", "sequence", "hash")]
+_HEADS: Final = select(*_PLACES).where(ledger.c.position > bindparam("after"))
+_ROWS: Final = select(*_PLACES, ledger.c.raw, *(ledger.c[x] for x in _FROM_BYTES))
+_CHECKPOINTS: Final = select(checkpoints).order_by(checkpoints.c.number)
+_LAST_CHECKPOINT: Final = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
 
 
-def append(connection: Connection, entries: list[Entry]) -> None:
+def append(connection: Connection, entries: Iterable[Entry]) -> None:
     """Write entries to the ledger. `central.stream` has put them in order and chained them."""
-    insert_all(
-        connection,
-        ledger,
-        [
-            {
-                "edge_id": entry.edge_id,
-                "epoch": entry.epoch,
-                "sequence": entry.sequence,
-                "raw": entry.raw,
-                "hash": entry.hash,
-            }
-            | _columns(entry.event)
-            for entry in entries
-        ],
-    )
+    insert_all(connection, ledger, [_row(entry) for entry in entries])
 
 
-def _columns(event: Event | None) -> dict[str, Any]:
+def restore(connection: Connection, entries: Iterable[tuple[int, Entry]]) -> None:
+    """Write entries to the ledger at the positions that they had in another."""
+    insert_all(connection, ledger, [{"position": at} | _row(entry) for at, entry in entries])
+
+
+def _row(entry: Entry) -> dict[str, Any]:
     return {
-        "event_id": None if event is None else event.id,
-        "source": None if event is None else event.source,
-        "type": None if event is None else event.type,
-        "correlation_id": None if event is None else event.correlationid,
-        "causation_id": None if event is None else event.causationid,
-        "hlc": None if event is None else event.hlc,
+        "edge_id": entry.edge_id,
+        "epoch": entry.epoch,
+        "sequence": entry.sequence,
+        "raw": entry.raw,
+        "hash": entry.hash,
+        **dict(zip(_FROM_BYTES, _columns(entry.event), strict=True)),
     }
+
+
+def _columns(event: Event | None) -> tuple[str | None, ...]:
+    if event is None:
+        return _UNREAD
+    return (
+        event.id, event.source, event.type, event.correlationid, event.causationid, event.hlc,
+    )  # fmt: skip
 
 
 def save_ends(connection: Connection, ended: Iterable[Stream]) -> None:
@@ -212,41 +202,49 @@ def _data_of(raw: bytes) -> Data | None:
         return None
 
 
-def verify(connection: Connection) -> Verdict:
-    """Walk all chains in the order of positions; find the first entry that is not as written."""
-    heads: dict[tuple[str, int], tuple[int, bytes]] = {}
-    entries = position = 0
-    rows = connection.execution_options(yield_per=1_000).execute(
-        select(ledger).order_by(ledger.c.position)
-    )
-    for row in rows.mappings():
-        entries, position = entries + 1, row["position"]
-        stream = (row["edge_id"], row["epoch"])
-        sequence, head = heads.get(stream) or (0, genesis(*stream))
-        reason = ""
-        if row["sequence"] != sequence + 1:
-            reason = f"expected sequence {sequence + 1} of this stream: a row is missing or moved"
-        elif link(head, row["raw"]) != row["hash"]:
-            reason = "the hash does not follow from the entry before and the bytes"
-        elif any(row[name] != value for name, value in _columns(_read(row["raw"])).items()):
+def verify(connection: Connection, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+    """Walk all chains in the order of positions; find the first place that is not as written.
+
+    Args:
+        connection: inside a transaction.
+        trusted: see `central.checkpoint.Signatures`.
+    """
+    walk = Walk(Signatures(trusted))
+    try:
+        _walk(connection, walk)
+    except BrokenError as error:
+        return error.verdict
+    return walk.verdict()
+
+
+def _walk(connection: Connection, walk: Walk) -> None:
+    for row in history(connection):
+        if isinstance(row, Signed):
+            walk.checkpoint(row)
+            continue
+        position, edge_id, epoch, sequence, digest, raw = row[:6]
+        walk.take(position, edge_id, epoch, sequence, raw, digest)
+        if not _fit(row[6:], raw):
             reason = "a column differs from the bytes"
-        if reason:
-            rows.close()
-            return Verdict(entries, position, *stream, row["sequence"], reason)
-        heads[stream] = (row["sequence"], row["hash"])
-    for table in (epochs, streams):
-        ends = select(table.c.edge_id, table.c.epoch, table.c.sequence, table.c.head).order_by(
-            table.c.edge_id, table.c.epoch
-        )
-        for edge_id, epoch, end, acked_head in connection.execute(ends):
-            sequence, head = heads.get((edge_id, epoch)) or (0, genesis(edge_id, epoch))
-            if epoch and (sequence, head) != (end, acked_head):
-                reason = f"the stream ends at {sequence}, and was acknowledged through {end}"
-                return Verdict(entries, position + 1, edge_id, epoch, sequence + 1, reason)
-    return Verdict(entries)
+            raise walk.broken(position, edge_id, epoch, sequence, reason)
+    walk.end(load_ends(connection))
 
 
-def verify_file(data_dir: Path) -> Verdict:
+def history(connection: Connection) -> Iterator[Any]:
+    """The rows of `rows_of` with the checkpoints among them, each where it was made."""
+    signed = load_checkpoints(connection)
+    due = next(signed, None)
+    for row in rows_of(connection):
+        while due is not None and due.position < row.position:
+            yield due
+            due = next(signed, None)
+        yield row
+    if due is not None:
+        yield due
+    yield from signed
+
+
+def verify_file(data_dir: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
     """Verify the ledger of a central that may be running: the file is only read.
 
     Raises:
@@ -255,9 +253,100 @@ def verify_file(data_dir: Path) -> Verdict:
     connection = open_reader(data_dir)
     try:
         with connection.begin():
-            return verify(connection)
+            return verify(connection, trusted)
     finally:
         close_database(connection)
+
+
+def rows_of(connection: Connection) -> Iterator[Any]:
+    """All rows, in the order of positions.
+
+    Their columns are position, edge id, epoch, sequence, hash, bytes, and what is read from them.
+    """
+    rows = connection.execute(
+        _ROWS.order_by(ledger.c.position), execution_options={"yield_per": 500}
+    )
+    for part in rows.partitions():
+        yield from part
+
+
+def load_ends(connection: Connection) -> list[tuple[str, int, int, bytes]]:
+    """Where every stream was acknowledged: edge id, epoch, sequence, hash."""
+    found = []
+    for table in (epochs, streams):
+        place = (table.c.edge_id, table.c.epoch)
+        query = select(*place, table.c.sequence, table.c.head).order_by(*place)
+        found += [(*row,) for row in connection.execute(query)]
+    return found
+
+
+def load_checkpoints(connection: Connection) -> Iterator[Signed]:
+    """All, in order."""
+    rows = connection.execute(_CHECKPOINTS, execution_options={"yield_per": 100})
+    return (Signed(*row) for row in rows)
+
+
+def last_position(connection: Connection) -> int:
+    """Of the newest entry; 0 if there is none."""
+    return connection.scalar(select(func.max(ledger.c.position))) or 0
+
+
+def entry_at(connection: Connection, edge_id: str, epoch: int, sequence: int) -> Entry:
+    """The entry at a place where there is one, read again."""
+    at = (ledger.c.edge_id == edge_id) & (ledger.c.epoch == epoch) & (ledger.c.sequence == sequence)
+    raw, digest = connection.execute(select(ledger.c.raw, ledger.c.hash).where(at)).one()
+    return again(edge_id, epoch, sequence, raw, digest)
+
+
+def uncovered(connection: Connection) -> int:
+    """About how many entries no checkpoint covers yet."""
+    end = select(func.coalesce(func.max(ledger.c.position), 0)).scalar_subquery()
+    covered = select(func.coalesce(func.max(checkpoints.c.position), 0)).scalar_subquery()
+    return int(connection.execute(select(end - covered)).scalar_one())
+
+
+def checkpoint(connection: Connection, signer: Signer, entries_max: int, now_ms: int) -> Signed:
+    """Make and keep the next checkpoint; it covers at most so many entries, and at least one."""
+    row = connection.execute(_LAST_CHECKPOINT).first()
+    last = None if row is None else Signed(*row)
+    covered = 0 if last is None else last.position
+    rows = connection.execute(
+        _HEADS.order_by(ledger.c.position).limit(entries_max), {"after": covered}
+    ).all()
+    assert rows, "nothing to sign"
+    heads = {(x.edge_id, x.epoch): Head(x.edge_id, x.epoch, x.sequence, x.hash.hex()) for x in rows}
+    signed = signer.sign(last, rows[-1].position, heads.values(), now_ms)
+    keep_checkpoint(connection, signed)
+    return signed
+
+
+def keep_checkpoint(connection: Connection, signed: Signed) -> None:
+    """Write a checkpoint."""
+    insert_all(connection, checkpoints, [signed._asdict()])
+
+
+class _Attributes(Struct, gc=False):
+    """What the columns are read from, and nothing else: most of the time of a walk is reading."""
+
+    id: str
+    source: str
+    type: str
+    correlationid: str | None = None
+    causationid: str | None = None
+    hlc: str | None = None
+
+
+_attributes: Final = msgspec.json.Decoder(_Attributes)
+
+
+def _fit(columns: tuple[str | None, ...], raw: bytes) -> bool:
+    """Whether columns are those of the bytes; all empty if these cannot be read as an event."""
+    try:
+        x = _attributes.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return columns == _columns(_read(raw))
+    found = (x.id, x.source, x.type, x.correlationid, x.causationid, x.hlc)
+    return columns == found or columns == _columns(_read(raw))
 
 
 def _read(raw: bytes) -> Event | None:

@@ -224,6 +224,18 @@ def read(edge_id: str, event: Event) -> tuple[Data | None, PointsmanError | None
         return None, error
 
 
+def again(edge_id: str, epoch: int, sequence: int, raw: bytes, digest: bytes) -> Entry:
+    """An entry from the bytes that were kept of it, as the present code reads them."""
+    entry = Entry(edge_id, epoch, sequence, raw, digest, None, None, None)
+    try:
+        event = decode_event(raw)
+        event.number()
+    except PointsmanError as error:
+        return entry._replace(fault=error)
+    data, fault = read(edge_id, event)
+    return entry._replace(event=event, data=data, fault=fault)
+
+
 def _require_beginning(stream: Stream, epoch: int, sequence: int, data: Data | None) -> None:
     """Another epoch begins with `epoch.began`, after all that came before it.
 

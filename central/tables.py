@@ -210,6 +210,27 @@ networks = Table(
     Column("document", LargeBinary, nullable=False),
 )
 
+# Entries of the ledger that had no effect at first: when they got it, by the last position then.
+replays = Table(
+    "replays",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("after_position", BigInteger, nullable=False),
+    Column("edge_id", _Id, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+# What central has signed: see `central.checkpoint`.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
 # Every sourcing document that was ever published.
 sourcings = Table(
     "sourcings",
@@ -300,11 +321,11 @@ exceptions = Table(
 
 ADDED: Final[dict[int, tuple[Table, ...]]] = {
     3: (sourcings, activations, prices, lots),
-    4: (vault_keys, vault, accesses, forgotten),
+    4: (vault_keys, vault, accesses, forgotten, checkpoints, replays),
 }
 """What a version has that the one before lacks, where that is all: an upgrade makes it."""
 
-for _table in (ledger, sourcings, activations, accesses):
+for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
     for _verb in ("UPDATE", "DELETE"):
         event.listen(
             metadata,

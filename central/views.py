@@ -18,8 +18,14 @@ from central.database import (
 )
 from central.desk import Desk, Misfit, Order, Task, Waiting
 from central.stream import Entry
-from central.tables import exceptions, orders, poison, tasks, waiting
+from central.tables import exceptions, orders, poison, replays, tasks, waiting
 from shared.masking import masked
+
+BESIDES: Final = ("epoch_over", "late_sale", "unknown_node")
+"""Exceptions at an event that do not follow from events alone: from fences, or from networks."""
+
+FROM_EVENTS: Final = exceptions.c.epoch.is_not(None) & exceptions.c.code.not_in(BESIDES)
+"""Which exceptions do."""
 
 _TASKS: Final = where_in(tasks, tasks.c.task_id)
 _TASKS_OF_ORDER: Final = where_in(tasks, tasks.c.order_id)
@@ -130,8 +136,11 @@ def read_poison(data_dir: Path) -> list[tuple[str, int, int, str, str]]:
         close_database(connection)
 
 
-def drop_poison(connection: Connection, keys: Iterable[tuple[str, int, int]]) -> None:
-    """Forget that these entries had no effect: now they have."""
+def drop_poison(
+    connection: Connection, keys: list[tuple[str, int, int]], after_position: int
+) -> None:
+    """These entries have their effect now, when the ledger ends at this position."""
+    save_replays(connection, keys, after_position)
     for edge_id, epoch, sequence in keys:
         connection.execute(
             delete(poison).where(
@@ -142,8 +151,36 @@ def drop_poison(connection: Connection, keys: Iterable[tuple[str, int, int]]) ->
         )
 
 
+def save_replays(
+    connection: Connection, keys: Iterable[tuple[str, int, int]], after_position: int
+) -> None:
+    """Keep that these entries had their effect when the ledger ended at this position."""
+    insert_all(
+        connection,
+        replays,
+        [
+            {"after_position": after_position, "edge_id": x, "epoch": epoch, "sequence": sequence}
+            for x, epoch, sequence in keys
+        ],
+    )
+
+
 def save_poison(connection: Connection, entries: Iterable[Entry]) -> None:
     """Name the entries that have no effect, and why."""
+    faults = [(x, (x.fault.code, str(x.fault))) for x in entries if x.fault is not None]
+    save_faults(connection, faults)
+
+
+def load_faults(connection: Connection) -> dict[tuple[str, int, int], tuple[str, str]]:
+    """Code and detail of each entry that has no effect."""
+    return {
+        (x.edge_id, x.epoch, x.sequence): (x.code, x.detail)
+        for x in connection.execute(select(poison))
+    }
+
+
+def save_faults(connection: Connection, faults: Iterable[tuple[Entry, tuple[str, str]]]) -> None:
+    """Name entries that have no effect, with the code and detail that were kept of each."""
     insert_all(
         connection,
         poison,
@@ -153,11 +190,10 @@ def save_poison(connection: Connection, entries: Iterable[Entry]) -> None:
                 "epoch": entry.epoch,
                 "sequence": entry.sequence,
                 "raw": entry.raw,
-                "code": entry.fault.code,
-                "detail": masked(str(entry.fault)),
+                "code": code,
+                "detail": masked(detail),
             }
-            for entry in entries
-            if entry.fault is not None
+            for entry, (code, detail) in faults
         ],
     )
 
@@ -182,3 +218,45 @@ def save_exceptions(
             for entry, misfit in misfits
         ],
     )
+
+
+def forget_events(connection: Connection) -> None:
+    """Empty the views that follow from the ledger alone; poison and exceptions stay."""
+    for table in (orders, tasks, waiting):
+        connection.execute(delete(table))
+
+
+def load_replays(connection: Connection) -> dict[int, list[tuple[str, int, int]]]:
+    """Position to the entries that were poison, and got their effect when the ledger ended there.
+
+    In the order in which they got it.
+    """
+    places: dict[tuple[str, int, int], int] = {}
+    for row in connection.execute(select(replays).order_by(replays.c.number)):
+        key = (row.edge_id, row.epoch, row.sequence)
+        places.pop(key, None)  # The last time counts: a rebuild may have found it poison again.
+        places[key] = row.after_position
+    found: dict[int, list[tuple[str, int, int]]] = {}
+    for key, position in places.items():
+        found.setdefault(position, []).append(key)
+    return found
+
+
+def replace_exceptions(
+    connection: Connection, misfits: Iterable[tuple[Entry, Misfit]], now_ms: int
+) -> None:
+    """Let the exceptions that follow from events be these; one that is there keeps its number."""
+    known: dict[tuple[object, ...], list[int]] = {}
+    for row in connection.execute(select(exceptions).where(FROM_EVENTS)):
+        what = (row.edge_id, row.epoch, row.sequence, row.order_id, row.code, row.detail)
+        known.setdefault(what, []).append(row.number)
+    new = []
+    for entry, misfit in misfits:
+        same = known.get((*entry.key, misfit.order_id, misfit.code, misfit.detail))
+        if same:
+            same.pop()
+        else:
+            new.append((entry, misfit))
+    for part in chunks([number for numbers in known.values() for number in numbers]):
+        connection.execute(delete(exceptions).where(exceptions.c.number.in_(part)))
+    save_exceptions(connection, new, now_ms)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import publishing
+from deploy import ledger, publishing
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
@@ -28,6 +28,7 @@ pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
 central.add_typer(contacts)
+central.add_typer(ledger.app)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")
@@ -131,18 +132,6 @@ def central_replay(
     typer.echo(f"{answer.replayed} events have their effect now")
     for code, count in sorted(answer.remaining.items()):
         typer.echo(f"{count} remain: {code}")
-
-
-@central.command("verify")
-def central_verify(config: ConfigOption) -> None:
-    """Walk the ledger's hash chains and name the first broken position, if any."""
-    from central.config import load_config
-    from central.ledger import verify_file
-
-    verdict = taught(verify_file, taught(load_config, config).data_dir)
-    typer.echo(str(verdict))
-    if verdict.position is not None:
-        raise typer.Exit(1)
 
 
 @schema.command("export")

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from central.digest import digests
 from central.ledger import verify
+from central.rebuild import rebuild
 from deploy.sim.books import ViolationError
 from edge.records import Order
 from shared.events import OrderAccepted, OrderCancelled, PickRequested
@@ -67,6 +69,14 @@ def _check_ledger(simulation: "Simulation") -> None:
         poison = connection.exec_driver_sql("select count(*) from poison").scalar()
     if verdict.position is not None:
         raise ViolationError("P3", f"the ledger is {verdict}")
+    with connection.begin() as trial:
+        before = digests(connection)
+        rebuild(connection, 0)
+        after = digests(connection)
+        trial.rollback()
+    if after != before:
+        names = [name for name in before if before[name] != after[name]]
+        raise ViolationError("P7", f"rebuilt from the ledger, these views differ: {names}")
     if poison:
         raise ViolationError("P3", f"{poison} events are poison")
     noted = {

@@ -343,7 +343,9 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
      ["central", "sourcing", "publish", "x.json"], ["central", "sourcing", "rollback"],
      ["central", "sourcing", "list"], ["central", "prices", "publish", "x.json"],
      ["central", "poison"], ["central", "replay"], ["central", "contact", "o"],
-     ["central", "forget", "--order", "o"], ["central", "accesses"], ["central", "rotate-key"]],
+     ["central", "forget", "--order", "o"], ["central", "accesses"], ["central", "rotate-key"],
+     ["central", "views"], ["central", "rebuild"],
+     ["central", "key"], ["central", "export", "x"], ["central", "import", "x"]],
 )  # fmt: skip
 def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:
     missing = run.invoke(app, [*command, "-c", str(tmp_path / "none.toml")])

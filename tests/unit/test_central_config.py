@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from central.config import Escrow, load_config
+from central.config import Checkpoints, Escrow, load_config
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
 from shared.settings import make_clock
@@ -25,10 +25,12 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     assert config.escrow == Escrow(pool_reserve=0.2, floor_units=2, half_life_days=7.0)
     assert config.past_orders == 20_000
     assert config.vault_key == tmp_path / "data" / "vault.key"
+    assert config.checkpoints == Checkpoints(key_file=None, events=10_000, minutes=10.0)
+    assert config.key_file == tmp_path / "data" / "checkpoint.key"
     assert isinstance(make_clock(config.clock), SystemClock)
 
 
-def test_every_key_is_read(load):
+def test_every_key_is_read(load, tmp_path):
     config = load(
         """
         data_dir = "/var/lib/central"
@@ -43,6 +45,10 @@ def test_every_key_is_read(load):
         pool_reserve = 0.5
         floor_units = 3
         half_life_days = 1.5
+        [checkpoints]
+        key_file = "keys/checkpoint"
+        events = 5
+        minutes = 0.5
         [clock]
         real_ms = 1
         simulated_ms = 2
@@ -54,6 +60,8 @@ def test_every_key_is_read(load):
     assert config.escrow == Escrow(pool_reserve=0.5, floor_units=3, half_life_days=1.5)
     assert config.past_orders == 7
     assert config.vault_key == Path("/etc/central/vault.key")
+    assert (config.checkpoints.events, config.checkpoints.minutes) == (5, 0.5)
+    assert config.key_file == tmp_path / "keys" / "checkpoint"
     assert isinstance(make_clock(config.clock), ScaledClock)
 
 

@@ -27,8 +27,9 @@ def test_a_database_of_another_version_is_not_touched(tmp_path):
         database.execute(insert(schema_version).values(version=99))
         database.execute(text("DELETE FROM schema_version WHERE version != 99"))
     close_database(database)
-    with pytest.raises(ConfigError, match="version 99"):
-        open_database(tmp_path)
+    for opened in (open_database, open_reader):
+        with pytest.raises(ConfigError, match="version 99"):
+            opened(tmp_path)
 
 
 def test_a_directory_that_cannot_be_used_is_named(tmp_path):

@@ -1,0 +1,88 @@
+"""Hashes of the ledger and of the views that follow from it, to compare two databases.
+
+A table's hash does not depend on the order of its rows, nor on how they are stored: each row is
+hashed by itself, and the hashes are added up. What is left out, and why: numbers and times of
+exceptions (when central noted it, not what happened); exceptions about what does not follow from
+the ledger; the split of stock between pool and shares (central's own decisions).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, func, or_, select
+
+from central.database import close_database, open_reader
+from central.tables import accounts, exceptions, ledger, orders, poison, shares, tasks, waiting
+from central.views import FROM_EVENTS
+
+
+class Digest(NamedTuple):
+    """Of one table: how many rows, and their hash."""
+
+    rows: int
+    hash: str
+
+
+def digests(connection: Connection) -> dict[str, Digest]:
+    """By table."""
+    return {name: _digest(connection.execute(query, execution_options=_STREAM))
+            for name, query in _QUERIES.items()}  # fmt: skip
+
+
+def read_digests(data_dir: Path) -> dict[str, Digest]:
+    """The same of a central that may be running: the file is only read.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    connection = open_reader(data_dir)
+    try:
+        with connection.begin():
+            return digests(connection)
+    finally:
+        close_database(connection)
+
+
+def total(found: dict[str, Digest]) -> str:
+    """One hash over all tables."""
+    return hashlib.sha256(msgspec.json.encode(sorted(found.items()))).hexdigest()
+
+
+def _digest(rows: Iterable[Any]) -> Digest:
+    count = added = 0
+    for row in rows:
+        count += 1
+        added += int.from_bytes(hashlib.sha256(_encode(tuple(row))).digest(), "big")
+    return Digest(count, f"{added % (1 << 256):064x}")
+
+
+def _stock() -> Select[Any]:
+    held = (
+        select(shares.c.node_id, shares.c.sku, func.sum(shares.c.units).label("units"))
+        .group_by(shares.c.node_id, shares.c.sku)
+        .subquery()
+    )
+    a = accounts.c
+    same = (a.node_id == held.c.node_id) & (a.sku == held.c.sku)
+    kept = (a.pool + func.coalesce(held.c.units, 0)).label("held")
+    moved = (a.committed, a.shipped, a.received, a.adjusted)
+    query = select(a.node_id, a.sku, kept, *moved).join_from(accounts, held, same, isouter=True)
+    return query.where(or_(kept != 0, *(x != 0 for x in moved)))
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_STREAM: Final = {"yield_per": 500}
+_QUERIES: Final[dict[str, Select[Any]]] = {
+    "ledger": select(*(ledger.c[x] for x in ("position", "edge_id", "epoch", "sequence", "hash"))),
+    "orders": select(orders),
+    "tasks": select(tasks),
+    "waiting": select(waiting),
+    "stock": _stock(),
+    "poison": select(poison),
+    "exceptions": select(*(x for x in exceptions.c if x.name not in ("number", "noted_ms"))).where(
+        FROM_EVENTS
+    ),
+}
