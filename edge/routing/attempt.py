@@ -47,6 +47,12 @@ class Attempt:
                 found |= {(x.line, x.node_id) for x in self.gathered.wants_of(groups)}
         return frozenset(found)
 
+    def lines(self) -> frozenset[int]:
+        """Lines that are planned with all their pieces."""
+        planned, wants = self.planned(), self.gathered.asked.question.wants
+        out = {want.line for want in wants if (want.line, want.node_id) not in planned}
+        return frozenset(line for line, _ in planned) - out
+
     def whole(self) -> bool:
         """Whether every line is planned."""
         if self.solution is not None and self.routed.all() and not self.gathered.waiting:
@@ -65,6 +71,8 @@ class Attempt:
         ]
         if out:
             masks = gathered.masks[: gathered.shelf, out]
+            if gathered.asked.profile.split_lines:
+                masks = masks & ~fences.of_the_whole  # A piece may do where the whole does not.
             bits = int(np.bitwise_or.reduce(masks[masks <= fences.relaxable], initial=0))
         if self.solution is None:
             bits |= fences.packages_max if self.chosen.size else 0

@@ -163,7 +163,7 @@ def _shortages(
         if solved and found.routed[number] and number not in waiting:
             continue
         awaited = waiting.get(number)
-        clashing = [(want.line, want.node_id) in clash.lines for want in group]
+        clashing = [want.line in clash.lines for want in group]
         reason = _reason(found, number, awaited, clash.waiting if any(clashing) else 0)
         alone = every[[number]]
         nodes = all_at
