@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 HALF_LIFE_MS: Final = 7 * 86_400_000
-_ONE: Final = 1_000
-_PRIOR: Final = 4 * _ONE
+ONE: Final = 1_000
+"""A pick, in the thousandths that are counted."""
+
+_PRIOR: Final = 4 * ONE
 """As if there had been four good picks before: one failure is a chance of one in five."""
 
 
@@ -46,7 +48,7 @@ class Failures:
         """What is known once another failure is added."""
         known = self._known.get(sku, {}).get(node_id) or Failure(node_id, sku, 0, now_ms)
         score, good = _faded(known, now_ms)
-        return Failure(node_id, sku, score + _ONE, now_ms, good)
+        return Failure(node_id, sku, score + ONE, now_ms, good)
 
     def picked(self, node_id: str, skus: Iterable[str], now_ms: int) -> Iterable[Failure]:
         """What is known once a node has picked these; nothing of what it has never failed."""
@@ -54,7 +56,7 @@ class Failures:
             known = self._known.get(sku, {}).get(node_id)
             if known is not None:
                 score, good = _faded(known, now_ms)
-                yield Failure(node_id, sku, score, now_ms, good + _ONE)
+                yield Failure(node_id, sku, score, now_ms, good + ONE)
 
     def of(self, sku: str) -> Iterable[Failure]:
         """Nodes that have failed a SKU, each with its score as it was noted."""

@@ -80,12 +80,17 @@ class Order(Struct, frozen=True, kw_only=True):
 
     def claims(self) -> list[tuple[str, str, int]]:
         """Units on their way that the order waits for: node, SKU, how many."""
-        return [(x.nodes[0], x.sku, x.quantity) for x in self.parked if x.reason == "incoming"]
+        return claims(self.parked)
 
     def want(self, line: int, quantity: int) -> Want:
         """A line of the order that looks for a node."""
         asked = self.payment.lines[line]
         return Want(line, asked.sku, quantity, asked.group)
+
+
+def claims(parked: Iterable[Shortage]) -> list[tuple[str, str, int]]:
+    """Units on their way that lines wait for: node, SKU, how many."""
+    return [(x.nodes[0], x.sku, x.quantity) for x in parked if x.reason == "incoming"]
 
 
 class Task(Struct, frozen=True, kw_only=True):
