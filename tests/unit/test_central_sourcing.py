@@ -8,9 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from central.admin import Message
 from central.database import close_database, open_database
 from central.published import read_history
+from central.sourcing import AHEAD_MS
 from central.tables import activations, sourcings
 from central.tables import prices as prices_table
 from shared import topics
+from shared.clock import to_datetime
 from shared.frames import decode_bulk
 from shared.prices import Prices
 from shared.sourcing import Sourcing
@@ -197,6 +199,13 @@ def test_the_version_of_prices_rises(stage):
 def test_what_is_no_prices_document_is_refused_with_its_place(stage):
     refused = stage.admin("prices", version=0)
     assert (refused["code"], refused["place"]) == ("invalid_data", "$.version")
+
+
+def test_prices_of_the_future_are_refused(stage):
+    made = [to_datetime(NOW_MS + AHEAD_MS + late_ms) for late_ms in (1, 0)]
+    refused = publish(stage, prices(1, made_at=made[0]))
+    assert (refused["code"], refused["place"]) == ("invalid_data", "$.made_at")
+    assert publish(stage, prices(1, made_at=made[1])) == {"version": 1}
 
 
 # Edges that come later.
