@@ -219,7 +219,7 @@ def _why(
             x.reason,
             x.group,
             frozenset(x.nodes),  # Central keeps units at these for it.
-            x.expected_at if x.reason == "incoming" else None,
+            x.expected_at,
         )
         for x in parked
     ]
