@@ -54,11 +54,11 @@ class Relaxation:
         self._first = first
         self._known: dict[int, Attempt] = {0: first}
         self._matter = 0
-        self._most = first.lines()
+        self._most = first.lines
         self._left = ATTEMPTS_MAX
         if breakable := first.breakable():
             most = tried(replace(asked, relaxed=fences.breakable))
-            if most.lines() > self._most:
+            if most.lines > self._most:
                 wants = len(most.gathered.asked.question.wants)
                 if wants > len(asked.question.wants):
                     self._left = ATTEMPTS_CUT_MAX
@@ -67,7 +67,7 @@ class Relaxation:
                 bits = int(np.bitwise_or.reduce(most.gathered.masks, axis=None))
                 self._matter = bits & fences.relaxable | breakable | fences.packages_max
                 self._known[self._matter] = most
-                self._most = most.lines()
+                self._most = most.lines
 
     @property
     def helps(self) -> bool:
@@ -76,7 +76,7 @@ class Relaxation:
 
     def clash(self, found: Attempt) -> Clash:
         """Why an answer breaks fences, and why it leaves out what breaking more would ship."""
-        planned, before = found.lines() & self._most, self._first.lines()
+        planned, before = found.lines & self._most, self._first.lines
         lines = self._most - planned
         return Clash(
             plan=0 if planned <= before else self._conflict(planned),
@@ -93,7 +93,7 @@ class Relaxation:
             found = self._try(self._matter & ~kept)
             if found is None:
                 break
-            if not found.lines() >= wanted:
+            if not found.lines >= wanted:
                 return kept
         return self._matter
 
@@ -106,7 +106,7 @@ class Relaxation:
         bits = [1 << fences.NAMES.index(name) for name in permitted]
         allowed = sum(set(bits)) & self._matter
         goal = self._try(allowed)
-        if goal is None or not goal.lines() > self._first.lines():
+        if goal is None or not goal.lines > self._first.lines:
             return None
         best: tuple[tuple[int, list[int], int], Attempt] | None = None
         for breaking in _sets(allowed):
@@ -115,7 +115,7 @@ class Relaxation:
             found = self._try(breaking)
             if found is None:
                 break
-            if found.lines() >= goal.lines():
+            if found.lines >= goal.lines:
                 assert found.solution is not None, "something is planned"
                 badness = [at for at, bit in enumerate(bits) if breaking & bit][::-1]
                 rank = breaking.bit_count(), badness, found.solution.cost

@@ -54,7 +54,7 @@ def split_lines(first: Attempt) -> Attempt:
     for group in short[:LINES_CUT_MAX]:
         lines = {want.line for want in group}
         others = [want for want in asked.question.wants if want.line not in lines]
-        planned = first.planned()
+        planned = first.planned
         kept = frozenset((line, node) for line, node in planned if line not in lines)
         best: tuple[int, Attempt] | None = None
         if first.solution is not None and len(kept) < len(planned):
@@ -68,7 +68,7 @@ def split_lines(first: Attempt) -> Attempt:
             question = replace(asked.question, wants=others + pieces)
             found = attempt(replace(asked, question=question))
             wanted = kept | {(piece.line, piece.node_id) for piece in pieces}
-            if found.solution is None or not found.planned() >= wanted:
+            if found.solution is None or not found.planned >= wanted:
                 continue
             if best is None or found.solution.cost < best[0]:
                 best = found.solution.cost, found
