@@ -1,12 +1,15 @@
 """Central's configuration: one TOML file."""
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from central.checkpoint import KEY_FILE
-from shared.limits import QUANTITY_MAX
+from central.followers.kinds import PATTERN
+from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 VAULT_KEY_FILE_NAME: Final = "vault.key"
@@ -41,6 +44,53 @@ class Checkpoints(Section, frozen=True):
     minutes: Annotated[float, Meta(gt=0, le=1_440)] = 10.0
 
 
+Kind = Annotated[str, Meta(pattern=PATTERN, max_length=ID_CHARS_MAX)]
+Choice = Annotated[tuple[Kind, ...], Meta(max_length=NAMES_MAX)]
+
+
+class Webhook(Section, frozen=True):
+    """A system that is told of events by HTTP: see `central.followers.webhooks`.
+
+    Attributes:
+        name: of the endpoint; its state is kept by it.
+        url: where events are posted to. Plain http only on this machine, or with `insecure`.
+        secret_file: what they are signed with; see `central.followers.signatures`.
+        kinds: which events: `*`, `order.*`, `order.accepted`.
+        begin: with which event a new endpoint begins: the next one, or the ledger's first.
+        parallel: how many requests may be under way at once.
+        ca_file: certificates, PEM, that the endpoint's must rest on, instead of the system's.
+        insecure: plain http to another machine is permitted: whoever is between reads along.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    url: Annotated[str, Meta(min_length=1, max_length=2_048)]
+    secret_file: Path
+    kinds: Choice = ("*",)
+    begin: Literal["next", "first"] = "next"
+    parallel: Annotated[int, Meta(ge=1, le=64)] = 8
+    ca_file: Path | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would send events in the clear, or a secret into logs."""
+        try:
+            url = urlsplit(self.url)
+            host = url.hostname
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
+        if url.scheme not in ("https", "http") or not host or url.username or url.fragment:
+            raise ValueError("url must be https://host/path, without user, password and fragment")
+        if url.scheme == "http" and not self.insecure and not _is_here(host):
+            raise ValueError("url with http sends events in the clear: use https, or insecure")
+
+
+class Republish(Section, frozen=True):
+    """Which events of the ledger `central follow` publishes for integrators; none: `kinds = []`."""
+
+    kinds: Choice = ("*",)
+    begin: Literal["next", "first"] = "next"
+
+
 class Config(Section, frozen=True):
     """Central.
 
@@ -53,6 +103,8 @@ class Config(Section, frozen=True):
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         checkpoints: when the ledger is signed, and by which key.
         clock: simulated time, for the demo.
+        webhooks: who is told of events by HTTP.
+        republish: which events integrators get at the broker.
     """
 
     data_dir: Path
@@ -62,6 +114,14 @@ class Config(Section, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
     clock: SimulatedClock | None = None
+    webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=64)] = ()
+    republish: Republish = Republish()
+
+    def __post_init__(self) -> None:
+        """Refuse two endpoints of one name."""
+        names = [webhook.name for webhook in self.webhooks]
+        if len(names) != len(set(names)):
+            raise ValueError("two of the webhooks have one name")
 
     @property
     def vault_key(self) -> Path:
@@ -72,6 +132,13 @@ class Config(Section, frozen=True):
     def key_file(self) -> Path:
         """The private key that signs checkpoints."""
         return self.checkpoints.key_file or self.data_dir / KEY_FILE
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_config(path: Path) -> Config:

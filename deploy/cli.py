@@ -16,6 +16,7 @@ from deploy import ledger, publishing
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
+from deploy.webhooks import webhooks
 from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
 from shared.settings import Broker
@@ -28,6 +29,7 @@ pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
 central.add_typer(contacts)
+central.add_typer(webhooks, name="webhooks")
 central.add_typer(ledger.app)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")
@@ -89,6 +91,18 @@ def central_run(config: ConfigOption) -> None:
     settings = taught(load_config, config)
     configure()
     run(serve(settings))
+
+
+@central.command("follow")
+def central_follow(config: ConfigOption) -> None:
+    """Tell others of the ledger until told to stop: webhooks, events for integrators."""
+    from central.config import load_config
+    from central.followers.daemon import follow
+    from shared.logs import configure
+
+    settings = taught(load_config, config)
+    configure()
+    run(follow(settings))
 
 
 @central.command("fence")

@@ -311,12 +311,19 @@ def test_the_shipped_samples_start_and_sell(mosquitto: Broker, wan: Broker, tmp_
             assert one.stop() == 0
 
 
-@pytest.mark.parametrize("unit", ["edge", "central"])
-def test_a_service_unit_starts_a_command_that_exists(unit: str) -> None:
+@pytest.mark.parametrize(
+    "unit,side,verb",
+    [
+        ("edge", "edge", "run"),
+        ("central", "central", "run"),
+        ("central-follow", "central", "follow"),
+    ],
+)
+def test_a_service_unit_starts_a_command_that_exists(unit: str, side: str, verb: str) -> None:
     text = (ROOT / "deploy" / "systemd" / f"pointsman-{unit}.service").read_text()
     (command,) = re.findall(r"^ExecStart=/opt/pointsman/bin/pointsman (.*)$", text, re.M)
     words = command.split()
-    assert words == [unit, "run", "--config", f"/etc/pointsman/{unit}.toml"]
+    assert words == [side, verb, "--config", f"/etc/pointsman/{side}.toml"]
     told = run.invoke(app, [*words[:2], "--help"])
     assert told.exit_code == 0
     assert "--config" in told.output
@@ -342,6 +349,9 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
      ["central", "network", "publish", "x.json"], ["central", "fence", "e1"],
      ["central", "sourcing", "publish", "x.json"], ["central", "sourcing", "rollback"],
      ["central", "sourcing", "list"], ["central", "prices", "publish", "x.json"],
+     ["central", "follow"], ["central", "webhooks", "list"], ["central", "webhooks", "dead"],
+     ["central", "webhooks", "replay"], ["central", "webhooks", "enable", "--endpoint", "x"],
+     ["central", "webhooks", "rotate-secret", "--endpoint", "x"],
      ["central", "poison"], ["central", "replay"], ["central", "contact", "o"],
      ["central", "forget", "--order", "o"], ["central", "accesses"], ["central", "rotate-key"],
      ["central", "views"], ["central", "rebuild"],

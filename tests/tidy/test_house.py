@@ -14,7 +14,12 @@ PACKAGES = ("edge", "central", "shared", "deploy")
 LINES_MAX = 400
 
 MQTT = {"paho", "aiomqtt", "amqtt"}
-SPEAK_MQTT = {"edge/gateway.py", "edge/uplink.py", "central/link.py"}
+SPEAK_MQTT = {
+    "edge/gateway.py",
+    "edge/uplink.py",
+    "central/link.py",
+    "central/followers/republish.py",  # a link of its own: nothing in ingest waits for its readers
+}
 SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
     "edge/archive.py",
@@ -24,6 +29,9 @@ SPEAK_SQL = {
     "edge/quarantine.py",
     "central/database.py",
     "central/digest.py",
+    "central/followers/store.py",
+    "central/followers/tables.py",
+    "central/followers/tail.py",
     "central/holdings.py",
     "central/ledger.py",
     "central/published.py",
@@ -85,6 +93,8 @@ PURE = (
     "central/desk.py",
     "central/escrow.py",
     "central/feed.py",
+    "central/followers/kinds.py",
+    "central/followers/schedule.py",
     "central/greeting.py",
     "central/hub.py",
     "central/recalls.py",
@@ -175,7 +185,7 @@ def test_product_never_imports_its_tests():
     assert_none([name_of(path) for path in modules() if "tests" in imports_top(path)])
 
 
-def test_only_gateway_uplink_and_link_import_an_mqtt_client():
+def test_only_gateway_uplink_and_links_import_an_mqtt_client():
     assert_none(
         [
             f"{name_of(path)} imports {wrong}"

@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from central.config import Checkpoints, Escrow, load_config
+from central.config import Checkpoints, Escrow, Republish, load_config
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
 from shared.settings import make_clock
+
+
+def webhook(url, name="erp", head='data_dir = "x"'):
+    return f'{head}\n[[webhooks]]\nname = "{name}"\nurl = "{url}"\nsecret_file = "s"\n'
 
 
 @pytest.fixture
@@ -45,6 +49,22 @@ def test_every_key_is_read(load, tmp_path):
         pool_reserve = 0.5
         floor_units = 3
         half_life_days = 1.5
+        [republish]
+        kinds = ["order.*", "pick.short"]
+        begin = "first"
+        [[webhooks]]
+        name = "erp"
+        url = "https://erp.example:8443/events?tenant=1"
+        secret_file = "erp.secret"
+        kinds = ["order.accepted"]
+        begin = "first"
+        parallel = 3
+        ca_file = "ca.pem"
+        [[webhooks]]
+        name = "bi"
+        url = "http://bi.example/"
+        secret_file = "bi.secret"
+        insecure = true
         [checkpoints]
         key_file = "keys/checkpoint"
         events = 5
@@ -63,6 +83,11 @@ def test_every_key_is_read(load, tmp_path):
     assert (config.checkpoints.events, config.checkpoints.minutes) == (5, 0.5)
     assert config.key_file == tmp_path / "keys" / "checkpoint"
     assert isinstance(make_clock(config.clock), ScaledClock)
+    assert config.republish == Republish(kinds=("order.*", "pick.short"), begin="first")
+    erp, bi = config.webhooks
+    assert erp.secret_file == tmp_path / "erp.secret"
+    assert (erp.kinds, erp.begin, erp.parallel) == (("order.accepted",), "first", 3)
+    assert (bi.kinds, bi.begin, bi.parallel, bi.insecure) == (("*",), "next", 8, True)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +97,15 @@ def test_every_key_is_read(load, tmp_path):
         ('data_dir = "x"\n[broker]\nport = 0', "$.broker.port"),
         ('data_dir = "x"\n[escrow]\npool_reserve = 2.0', "$.escrow.pool_reserve"),
         ('data_dir = "x"\nport = 3', "$"),
+        ('data_dir = "x"\n[republish]\nkinds = ["order.+"]', "$.republish.kinds[0]"),
+        (webhook("ftp://erp.example/"), "$.webhooks[0]"),
+        (webhook("http://erp.example/"), "$.webhooks[0]"),
+        (webhook("http://localhost.example/"), "$.webhooks[0]"),
+        (webhook("https://user:word@erp.example/"), "$.webhooks[0]"),
+        (webhook("https:///events"), "$.webhooks[0]"),
+        (webhook("https://[x/"), "$.webhooks[0]"),
+        (webhook("https://erp.example/", "/erp"), "$.webhooks[0].name"),
+        (webhook("https://erp.example/") + webhook("https://other.example/", head=""), "$"),
     ],
 )
 def test_a_wrong_configuration_names_the_place(load, document, place):
@@ -79,3 +113,8 @@ def test_a_wrong_configuration_names_the_place(load, document, place):
         load(document)
     assert caught.value.place.endswith(f"central.toml: {place}")
     assert "data_dir" in caught.value.expected
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9:80", "[::1]:8080"])
+def test_plain_http_is_for_this_machine(load, host):
+    assert load(webhook(f"http://{host}/")).webhooks[0].url == f"http://{host}/"
