@@ -14,7 +14,12 @@ PACKAGES = ("edge", "central", "shared", "deploy")
 LINES_MAX = 400
 
 MQTT = {"paho", "aiomqtt", "amqtt"}
-SPEAK_MQTT = {"edge/gateway.py", "edge/uplink.py", "central/link.py"}
+SPEAK_MQTT = {
+    "edge/gateway.py",
+    "edge/uplink.py",
+    "central/link.py",
+    "central/api/till.py",  # the API puts orders in as a till of a site
+}
 SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
     "edge/archive.py",
@@ -27,6 +32,7 @@ SPEAK_SQL = {
     "central/holdings.py",
     "central/ledger.py",
     "central/published.py",
+    "central/queries.py",
     "central/streams.py",
     "central/tables.py",
     "central/vault.py",
