@@ -10,9 +10,11 @@ from msgspec import Meta
 from central.checkpoint import KEY_FILE
 from central.followers.kinds import PATTERN
 from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX
+from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 VAULT_KEY_FILE_NAME: Final = "vault.key"
+TOKENS_FILE_NAME: Final = "tokens.json"
 
 
 class Escrow(Section, frozen=True):
@@ -91,6 +93,28 @@ class Republish(Section, frozen=True):
     begin: Literal["next", "first"] = "next"
 
 
+class Api(Section, frozen=True):
+    """The HTTP API: see `central.api`.
+
+    Attributes:
+        host: where it listens. What it says is not encrypted: put a proxy with TLS before it.
+        port: its TCP port; 0: any that is free.
+        tokens_file: who may ask; without one, `tokens.json` in `data_dir`.
+        device: under which name it puts orders in, at the edge.
+        lan: the broker of the edge that takes them; without one, no orders are put in.
+        answer_s: how long it waits for the edge's answer.
+        streams_max: how many may follow the ledger at once.
+    """
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    tokens_file: Path | None = None
+    device: Name = "api"
+    lan: Broker | None = None
+    answer_s: Annotated[float, Meta(gt=0, le=30)] = 2.0
+    streams_max: Annotated[int, Meta(ge=0, le=1_000)] = 64
+
+
 class Config(Section, frozen=True):
     """Central.
 
@@ -102,6 +126,7 @@ class Config(Section, frozen=True):
             are not older: so long it recognises a payment that is repeated.
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         checkpoints: when the ledger is signed, and by which key.
+        api: the HTTP API.
         clock: simulated time, for the demo.
         webhooks: who is told of events by HTTP.
         republish: which events integrators get at the broker.
@@ -113,6 +138,7 @@ class Config(Section, frozen=True):
     past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
     checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
+    api: Api = Api()
     clock: SimulatedClock | None = None
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=64)] = ()
     republish: Republish = Republish()
@@ -132,6 +158,11 @@ class Config(Section, frozen=True):
     def key_file(self) -> Path:
         """The private key that signs checkpoints."""
         return self.checkpoints.key_file or self.data_dir / KEY_FILE
+
+    @property
+    def tokens_file(self) -> Path:
+        """Who may ask the HTTP API."""
+        return self.api.tokens_file or self.data_dir / TOKENS_FILE_NAME
 
 
 def _is_here(host: str) -> bool:

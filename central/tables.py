@@ -103,6 +103,7 @@ orders = Table(
     Column("promised_ms", BigInteger),
     Column("opened_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Index("orders_by_state", "state", "order_id"),
 )
 
 tasks = Table(
@@ -118,6 +119,7 @@ tasks = Table(
     Column("missing", BigInteger, nullable=False),
     Column("promised_ms", BigInteger),
     Column("changed_ms", BigInteger, nullable=False),
+    Index("tasks_by_node", "node_id", "task_id"),
 )
 
 waiting = Table(
@@ -317,6 +319,7 @@ exceptions = Table(
     Column("code", String, nullable=False),
     Column("detail", String, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
+    Index("exceptions_by_order", "order_id"),
 )
 
 ADDED: Final[dict[int, tuple[Table, ...]]] = {

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import ledger, publishing
+from deploy.api import api
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
@@ -28,6 +29,7 @@ schema = typer.Typer(help="JSON Schemas and the AsyncAPI document.", no_args_is_
 pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
+central.add_typer(api)
 central.add_typer(contacts)
 central.add_typer(webhooks, name="webhooks")
 central.add_typer(ledger.app)
@@ -161,6 +163,19 @@ def schema_export(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     typer.echo(f"{len(written)} documents in {out}")
+
+
+@schema.command("openapi")
+def schema_openapi(
+    out: Annotated[Path | None, typer.Option(help="Another file than the API's own.")] = None,
+) -> None:
+    """Write the OpenAPI document of central's HTTP API."""
+    from central.api.app import described
+    from central.api.contract import DOCUMENT
+
+    path = out or DOCUMENT
+    path.write_text(described(), encoding="utf-8")
+    typer.echo(f"{path}")
 
 
 @pos.command("pay")

@@ -19,6 +19,7 @@ SPEAK_MQTT = {
     "edge/uplink.py",
     "central/link.py",
     "central/followers/republish.py",  # a link of its own: nothing in ingest waits for its readers
+    "central/api/till.py",  # the API puts orders in as a till of a site
 }
 SQL = {"sqlite3", "sqlite_utils", "sqlalchemy"}
 SPEAK_SQL = {
@@ -35,6 +36,7 @@ SPEAK_SQL = {
     "central/holdings.py",
     "central/ledger.py",
     "central/published.py",
+    "central/queries.py",
     "central/streams.py",
     "central/tables.py",
     "central/vault.py",

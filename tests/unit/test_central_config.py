@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from central.config import Checkpoints, Escrow, Republish, load_config
+from central.config import Api, Checkpoints, Escrow, Republish, load_config
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
-from shared.settings import make_clock
+from shared.settings import Broker, make_clock
 
 
 def webhook(url, name="erp", head='data_dir = "x"'):
@@ -31,6 +31,8 @@ def test_a_directory_is_all_that_a_configuration_needs(load, tmp_path):
     assert config.vault_key == tmp_path / "data" / "vault.key"
     assert config.checkpoints == Checkpoints(key_file=None, events=10_000, minutes=10.0)
     assert config.key_file == tmp_path / "data" / "checkpoint.key"
+    assert config.api == Api(host="127.0.0.1", port=8080)
+    assert config.tokens_file == tmp_path / "data" / "tokens.json"
     assert isinstance(make_clock(config.clock), SystemClock)
 
 
@@ -69,6 +71,15 @@ def test_every_key_is_read(load, tmp_path):
         key_file = "keys/checkpoint"
         events = 5
         minutes = 0.5
+        [api]
+        host = "::1"
+        port = 0
+        tokens_file = "who.json"
+        device = "web"
+        answer_s = 1.5
+        streams_max = 3
+        [api.lan]
+        port = 1999
         [clock]
         real_ms = 1
         simulated_ms = 2
@@ -82,6 +93,9 @@ def test_every_key_is_read(load, tmp_path):
     assert config.vault_key == Path("/etc/central/vault.key")
     assert (config.checkpoints.events, config.checkpoints.minutes) == (5, 0.5)
     assert config.key_file == tmp_path / "keys" / "checkpoint"
+    assert config.api.lan == Broker(port=1999)
+    assert (config.api.device, config.api.answer_s, config.api.streams_max) == ("web", 1.5, 3)
+    assert config.tokens_file == tmp_path / "who.json"
     assert isinstance(make_clock(config.clock), ScaledClock)
     assert config.republish == Republish(kinds=("order.*", "pick.short"), begin="first")
     erp, bi = config.webhooks
