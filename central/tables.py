@@ -317,6 +317,7 @@ exceptions = Table(
     Column("code", String, nullable=False),
     Column("detail", String, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
+    Index("exceptions_by_order", "order_id"),
 )
 
 ADDED: Final[dict[int, tuple[Table, ...]]] = {
