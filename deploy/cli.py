@@ -17,6 +17,7 @@ from deploy.api import api
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
+from deploy.trace import trace
 from deploy.webhooks import webhooks
 from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
@@ -38,6 +39,7 @@ central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")
 app.add_typer(schema, name="schema")
 app.add_typer(pos, name="pos")
+app.command("trace")(trace)
 
 HostOption = Annotated[str, typer.Option(help="Where the site's broker is.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65_535, help="Its TCP port.")]

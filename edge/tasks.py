@@ -8,7 +8,7 @@ from edge.failures import Failure
 from edge.journal import Cause
 from edge.records import Decision, Send, Task
 from edge.state import State
-from shared.envelope import Event, decode_data, encode_event
+from shared.envelope import Event, decode_data, decode_event, encode_event
 from shared.errors import InvalidDataError, TopicMismatchError, UnknownTaskError, WrongStateError
 from shared.events import (
     Data,
@@ -139,8 +139,10 @@ def report(
         reached = reached if lines else "rejected"
     decision.tasks.append(msgspec.structs.replace(task, state=reached, lines=lines))
     decision.failures += _learned(state, task, told, lines, now_ms)
+    # The task may come from an edge whose clock is ahead; the report is later all the same.
+    cause = Cause.of(decode_event(task.event))
     logged = state.journal.report(
-        decision, event, told, now_ms, cause=task.event_id, order_id=request.order_id
+        decision, event, told, now_ms, cause=cause, order_id=request.order_id
     )
     return logged, told
 
