@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from central.checkpoint import KEY_FILE
+from central.database import Location
 from central.followers.kinds import PATTERN
+from central.postgres import Server
 from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX
 from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
@@ -119,7 +121,9 @@ class Config(Section, frozen=True):
     """Central.
 
     Attributes:
-        data_dir: the folder of its database.
+        data_dir: the folder of its files: keys, and the database if that is SQLite's.
+        database: address of a PostgreSQL database instead, `postgresql://user@host/name`.
+        database_password_file: a file with its password, which then stands in no configuration.
         broker: central's broker, where the edges come to.
         escrow: how stock is shared out.
         past_orders: an edge that has lost its store is told of orders that are settled if they
@@ -133,6 +137,8 @@ class Config(Section, frozen=True):
     """
 
     data_dir: Path
+    database: str | None = None
+    database_password_file: Path | None = None
     broker: Broker = Broker()
     escrow: Escrow = Escrow()
     past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
@@ -148,6 +154,13 @@ class Config(Section, frozen=True):
         names = [webhook.name for webhook in self.webhooks]
         if len(names) != len(set(names)):
             raise ValueError("two of the webhooks have one name")
+
+    @property
+    def location(self) -> Location:
+        """Where the database is."""
+        if self.database is None:
+            return self.data_dir
+        return Server(self.database, self.database_password_file)
 
     @property
     def vault_key(self) -> Path:
@@ -178,4 +191,7 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: the file is missing or wrong.
     """
-    return load_settings(path, Config)
+    config = load_settings(path, Config)
+    if isinstance(config.location, Server):
+        config.location.url()
+    return config

@@ -122,10 +122,7 @@ class Central:
         self._reviewed_sku = ""
         self._unwiped = False
         with transaction(connection):
-            documents = console.documents_of(connection)
-            for stream in streams.load_streams(connection):
-                self._keep(stream, 0)
-        self._learn(documents)
+            self._remember(0)
 
     @property
     def edges(self) -> frozenset[str]:
@@ -141,8 +138,7 @@ class Central:
             elapsed_ms: time of a clock that only moves forward, for patience.
         """
         self._now_ms = now_ms
-        said = Burst()
-        out: list[Message] = []
+        said, out = Burst(), list[Message]()
         for message in burst:
             try:
                 self._sort(message, said, out, elapsed_ms)
@@ -295,6 +291,13 @@ class Central:
         self._take_over(outcome, elapsed_ms)
         return self._pump(outcome.streams, elapsed_ms, outcome.items)
 
+    def _remember(self, elapsed_ms: int) -> None:
+        """Read what is kept in memory of the database. Inside a transaction."""
+        for stream in streams.load_streams(self._connection):
+            self._keep(stream, elapsed_ms)
+        self._learn(console.documents_of(self._connection))
+        self._unsure = False
+
     def _turn(self, elapsed_ms: int, job: Callable[[Turn, Unfit], T]) -> T:
         """Do a job in one transaction.
 
@@ -302,15 +305,21 @@ class Central:
             StorageError: the database could not do it; nothing of it is kept.
         """
         unfit: Unfit = {}
-        memory = Memory(
-            self._streams, self._fenced, self._present(elapsed_ms), self._territory,
-            self._documents,
-        )  # fmt: skip
         while True:
             try:
                 with transaction(self._connection) as connection:
+                    if self._unsure:
+                        self._remember(elapsed_ms)
+                    memory = Memory(
+                        self._streams, self._fenced, self._present(elapsed_ms), self._territory,
+                        self._documents,
+                    )  # fmt: skip
                     turn = Turn(connection, memory, self._policy, self._keyring, self._now_ms)
                     return job(turn, unfit)
+            except StorageError:
+                # A server that went while it committed may have done so or not.
+                self._unsure = True
+                raise
             except UnfitError as error:
                 # Each round takes one event's effect out, so this ends.
                 # As text: a traceback with its variables would show what was in the event.

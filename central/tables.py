@@ -3,7 +3,6 @@
 from typing import Final
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -13,22 +12,30 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     UniqueConstraint,
-    event,
     text,
 )
 
+from central.guards import guard
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
+"""The newest revision of `central.migrations`, which says how to change the tables."""
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
 _Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+# Alembic's own.
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 streams = Table(
     "streams",
@@ -83,6 +90,7 @@ ledger = Table(
     Column("hlc", String),
     Column("raw", LargeBinary, nullable=False),  # exactly the bytes that the edge has sent
     Column("hash", LargeBinary, nullable=False),
+    Column("received_ms", BigInteger),  # when central took it in; not part of the hash
     UniqueConstraint("edge_id", "epoch", "sequence"),
     Index("ledger_by_order", "correlation_id"),
     # A position is never used again, not even after the last row was removed by force.
@@ -122,6 +130,7 @@ tasks = Table(
     Index("tasks_by_node", "node_id", "task_id"),
 )
 
+_HELPED: Final = text('"group" >= 0')
 waiting = Table(
     "waiting",
     metadata,
@@ -133,7 +142,7 @@ waiting = Table(
     Column("reason", String, nullable=False),
     Column("group", Integer, nullable=False),  # lines that need one node; -1: stock is no help
     Column("nodes", String, nullable=False),
-    Index("waiting_for_stock", "sku", sqlite_where=text('"group" >= 0')),
+    Index("waiting_for_stock", "sku", sqlite_where=_HELPED, postgresql_where=_HELPED),
 )
 
 accounts = Table(
@@ -147,7 +156,8 @@ accounts = Table(
     Column("received", BigInteger, nullable=False),
     Column("adjusted", BigInteger, nullable=False),
 )
-Index("accounts_in_debt", accounts.c.pool, sqlite_where=accounts.c.pool < 0)
+_DEBT: Final = accounts.c.pool < 0
+Index("accounts_in_debt", accounts.c.pool, sqlite_where=_DEBT, postgresql_where=_DEBT)
 
 shares = Table(
     "shares",
@@ -322,20 +332,8 @@ exceptions = Table(
     Index("exceptions_by_order", "order_id"),
 )
 
-ADDED: Final[dict[int, tuple[Table, ...]]] = {
-    3: (sourcings, activations, prices, lots),
-    4: (vault_keys, vault, accesses, forgotten, checkpoints, replays),
-}
-"""What a version has that the one before lacks, where that is all: an upgrade makes it."""
-
 for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
-    for _verb in ("UPDATE", "DELETE"):
-        event.listen(
-            metadata,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER IF NOT EXISTS {_table.name}_refuses_{_verb.lower()} "
-                f"BEFORE {_verb} ON {_table.name} "
-                f"BEGIN SELECT RAISE(ABORT, 'the table {_table.name} is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
+    guard(_table)
+
+schema_version = Table("schema_version", MetaData(), Column("version", Integer))
+"""Where databases up to version 4 had their number."""

@@ -5,12 +5,11 @@ Each question is a handful of look-ups by index, whatever the ledger's size.
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
-from central.database import close_database, open_reader
+from central.database import Location, close_database, open_reader
 from central.evidence import Coming, Evidence, Heard, Noted, Why
 from central.reasons import why
 from central.story import Recorded, Story, tell
@@ -157,13 +156,13 @@ class Tracer:
 
 
 @contextlib.contextmanager
-def tracer(data_dir: Path) -> Iterator[Tracer]:
+def tracer(location: Location) -> Iterator[Tracer]:
     """A tracer over a central that may be running.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         yield Tracer(connection)
     finally:

@@ -128,7 +128,7 @@ def central_poison(config: ConfigOption, rows: int = 50) -> None:
     from central.config import load_config
     from central.views import read_poison
 
-    found = taught(read_poison, taught(load_config, config).data_dir)
+    found = taught(read_poison, taught(load_config, config).location)
     table = Table("edge", "epoch", "sequence", "code", "what is wrong")
     for row in found[:rows]:
         table.add_row(*(plain(str(value)) for value in row))

@@ -52,7 +52,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     load_tokens(config.tokens_file)
     listening = _listen(config)
-    readers = Readers(lambda: open_reader(config.data_dir))
+    readers = Readers(lambda: open_reader(config.location))
     try:
         changes = Changes(readers, config.api.streams_max)
         till = None if config.api.lan is None else Till(config.api.lan, config.api.device)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -40,7 +41,10 @@ def open_followers(config: Config, *, daemon: bool = False) -> Store:
     Raises:
         ConfigError: it cannot be used.
     """
-    return open_store(config.data_dir / FOLDER / FILE_NAME, daemon=daemon)
+    place = config.location
+    if isinstance(place, Path):
+        place = place / FOLDER / FILE_NAME
+    return open_store(place, daemon=daemon)
 
 
 async def follow(config: Config, stop: asyncio.Event | None = None) -> None:
@@ -60,7 +64,7 @@ async def follow(config: Config, stop: asyncio.Event | None = None) -> None:
     for webhook in config.webhooks:
         read_secrets(webhook.secret_file)
     with locked(config.data_dir / FOLDER):
-        reader = open_reader(config.data_dir)
+        reader = open_reader(config.location)
         try:
             store = open_followers(config, daemon=True)
             try:

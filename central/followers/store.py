@@ -20,7 +20,6 @@ from sqlalchemy import (
     event,
     func,
     insert,
-    make_url,
     select,
     text,
     update,
@@ -28,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
 
-from central.database import insert_all, upsert
+from central.database import Location, insert_all, upsert
 from central.followers.tables import (
     SCHEMA_VERSION,
     cursors,
@@ -37,6 +36,7 @@ from central.followers.tables import (
     followers_version,
     metadata,
 )
+from central.postgres import Server, patience
 from shared.errors import ConfigError, StorageError
 
 FOLDER: Final = "followers"
@@ -82,11 +82,11 @@ class Endpoint(NamedTuple):
     dead: int
 
 
-def open_store(location: Path | str, *, daemon: bool = False) -> "Store":
+def open_store(location: Location, *, daemon: bool = False) -> "Store":
     """The followers' database, made on first use.
 
     Args:
-        location: a file, or the URL of a PostgreSQL database.
+        location: a file, or a PostgreSQL database.
         daemon: whether to be the one process that follows; others list and replay.
 
     Raises:
@@ -157,13 +157,14 @@ def _file(path: Path) -> Connection:
     return engine.connect()
 
 
-def _server(url: str) -> Connection:
+def _server(server: Server) -> Connection:
     # A schema of their own: central looks at its own to see whether the database is new.
+    url = server.dialled()
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"options": f"-c search_path={SCHEMA}"},
+        connect_args=patience(url) | {"options": f"-c search_path={SCHEMA}"},
     )
     connection = engine.connect()
     with connection.begin():

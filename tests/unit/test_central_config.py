@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from central.config import Api, Checkpoints, Escrow, Republish, load_config
+from central.postgres import Server
 from shared.clock import ScaledClock, SystemClock
 from shared.errors import ConfigError
 from shared.settings import Broker, make_clock
@@ -102,6 +103,35 @@ def test_every_key_is_read(load, tmp_path):
     assert erp.secret_file == tmp_path / "erp.secret"
     assert (erp.kinds, erp.begin, erp.parallel) == (("order.accepted",), "first", 3)
     assert (bi.kinds, bi.begin, bi.parallel, bi.insecure) == (("*",), "next", 8, True)
+
+
+def test_a_server_holds_the_database_and_the_folder_the_rest(load, tmp_path):
+    config = load('data_dir = "data"\ndatabase = "postgresql://ops:pw@db.example/orders"')
+    assert config.location == Server("postgresql://ops:pw@db.example/orders")
+    assert str(config.location) == "postgresql://ops:***@db.example/orders"
+    assert config.vault_key == tmp_path / "data" / "vault.key"
+    assert load('data_dir = "data"').location == tmp_path / "data"
+
+
+def test_a_password_may_stand_in_a_file_of_its_own(load, tmp_path):
+    (tmp_path / "password").write_text("geheim\n")
+    config = load(
+        'data_dir = "data"\ndatabase = "postgresql://ops@db.example/orders"\n'
+        'database_password_file = "password"'
+    )
+    assert config.location.password() == "geheim"
+    (tmp_path / "password").unlink()
+    with pytest.raises(ConfigError) as caught:
+        config.location.password()
+    assert caught.value.place == "database_password_file"
+
+
+@pytest.mark.parametrize("address", ["mysql://u:secret@h/d", "secret", "postgresql+asyncpg://h/d"])
+def test_an_address_of_no_server_that_fits_is_named_and_not_shown(load, address):
+    with pytest.raises(ConfigError) as caught:
+        load(f'data_dir = "data"\ndatabase = "{address}"')
+    assert caught.value.place == "database"
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ DC = ("dc", "A")
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         found.publish(document(1, EDGES))
         yield found
 
