@@ -52,6 +52,7 @@ class Config(Section, frozen=True):
             are not older: so long it recognises a payment that is repeated.
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         checkpoints: when the ledger is signed, and by which key.
+        archive_dir: where old parts of the ledger go; by default `archive` in `data_dir`.
         clock: simulated time, for the demo.
     """
 
@@ -61,6 +62,7 @@ class Config(Section, frozen=True):
     past_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 20_000
     checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
+    archive_dir: Path | None = None
     clock: SimulatedClock | None = None
 
     @property

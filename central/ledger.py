@@ -16,7 +16,8 @@ from sqlalchemy import Connection, bindparam, func, select
 from central.chains import BrokenError, Verdict, Walk
 from central.checkpoint import Head, Signatures, Signed, Signer
 from central.database import chunks, close_database, insert_all, open_reader, rows_in
-from central.stream import Entry, Stream, again
+from central.history import FOLDER, among, chained, load_archives
+from central.stream import Entry, Stream
 from central.tables import checkpoints, epochs, ledger, orders, streams, tasks
 from shared.clock import to_ms
 from shared.envelope import Event, decode_data, decode_event
@@ -202,50 +203,82 @@ def _data_of(raw: bytes) -> Data | None:
         return None
 
 
-def verify(connection: Connection, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+def verify(
+    connection: Connection,
+    trusted: Iterable[Ed25519PublicKey] = (),
+    folder: Path | None = None,
+    *,
+    archived: bool = True,
+) -> Verdict:
     """Walk all chains in the order of positions; find the first place that is not as written.
 
     Args:
         connection: inside a transaction.
         trusted: see `central.checkpoint.Signatures`.
+        folder: of the archive files.
+        archived: False: believe the checkpoints about what is in archive files.
     """
     walk = Walk(Signatures(trusted))
     try:
-        _walk(connection, walk)
+        _walk(connection, walk, folder, archived=archived)
     except BrokenError as error:
         return error.verdict
     return walk.verdict()
 
 
-def _walk(connection: Connection, walk: Walk) -> None:
-    for row in history(connection):
+def _walk(connection: Connection, walk: Walk, folder: Path | None, *, archived: bool) -> None:
+    skipped = 0 if archived else _skip(connection, walk)
+    rows = chained(connection, folder, rows_of(connection)) if archived else rows_of(connection)
+    signed = (x for x in load_checkpoints(connection) if x.position > skipped)
+    for row in among(rows, signed):
         if isinstance(row, Signed):
             walk.checkpoint(row)
             continue
         position, edge_id, epoch, sequence, digest, raw = row[:6]
         walk.take(position, edge_id, epoch, sequence, raw, digest)
-        if not _fit(row[6:], raw):
+        if len(row) > 6 and not _fit(row[6:], raw):
             reason = "a column differs from the bytes"
             raise walk.broken(position, edge_id, epoch, sequence, reason)
     walk.end(load_ends(connection))
 
 
-def history(connection: Connection) -> Iterator[Any]:
-    """The rows of `rows_of` with the checkpoints among them, each where it was made."""
-    signed = load_checkpoints(connection)
-    due = next(signed, None)
-    for row in rows_of(connection):
-        while due is not None and due.position < row.position:
-            yield due
-            due = next(signed, None)
-        yield row
-    if due is not None:
-        yield due
-    yield from signed
+def _skip(connection: Connection, walk: Walk) -> int:
+    """Let a walk begin behind the archives, by the signed heads; returns the position."""
+    known = load_archives(connection)
+    if not known:
+        return 0
+    last = known[-1]
+    for signed in load_checkpoints(connection):
+        if signed.position <= last.last:
+            walk.skip(signed)
+    if msgspec.json.encode(walk.heads()) != last.heads:
+        reason = f"the heads that were kept with the archive file {last.file} are not those signed"
+        raise walk.broken(last.last, reason=reason)
+    return last.last
 
 
-def verify_file(data_dir: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+def history(connection: Connection, folder: Path | None = None) -> Iterator[Any]:
+    """All entries with the checkpoints among them, each where it was made.
+
+    Those in archive files come first, as `central.history.Row`; then those of `rows_of`.
+    """
+    return among(chained(connection, folder, rows_of(connection)), load_checkpoints(connection))
+
+
+def verify_file(
+    data_dir: Path,
+    trusted: Iterable[Ed25519PublicKey] = (),
+    folder: Path | None = None,
+    *,
+    archived: bool = True,
+) -> Verdict:
     """Verify the ledger of a central that may be running: the file is only read.
+
+    Args:
+        data_dir: central's.
+        trusted: see `verify`.
+        folder: of the archive files; by default the one in `data_dir`.
+        archived: see `verify`.
 
     Raises:
         ConfigError: there is no database.
@@ -253,7 +286,8 @@ def verify_file(data_dir: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Ver
     connection = open_reader(data_dir)
     try:
         with connection.begin():
-            return verify(connection, trusted)
+            folder = folder or data_dir / FOLDER
+            return verify(connection, trusted, folder, archived=archived)
     finally:
         close_database(connection)
 
@@ -289,13 +323,6 @@ def load_checkpoints(connection: Connection) -> Iterator[Signed]:
 def last_position(connection: Connection) -> int:
     """Of the newest entry; 0 if there is none."""
     return connection.scalar(select(func.max(ledger.c.position))) or 0
-
-
-def entry_at(connection: Connection, edge_id: str, epoch: int, sequence: int) -> Entry:
-    """The entry at a place where there is one, read again."""
-    at = (ledger.c.edge_id == edge_id) & (ledger.c.epoch == epoch) & (ledger.c.sequence == sequence)
-    raw, digest = connection.execute(select(ledger.c.raw, ledger.c.hash).where(at)).one()
-    return again(edge_id, epoch, sequence, raw, digest)
 
 
 def uncovered(connection: Connection) -> int:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 metadata = MetaData()
 _Id = String(ID_CHARS_MAX)
@@ -319,13 +319,45 @@ exceptions = Table(
     Column("noted_ms", BigInteger, nullable=False),
 )
 
+# The devices of all sites, and their faults: see `central.devices`.
+devices = Table(
+    "devices",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("device", _Id, primary_key=True),
+    Column("part", _Id, primary_key=True),  # empty: the device itself
+    Column("fault", _Id, primary_key=True),  # empty: no fault, but whether it is there
+    Column("status", String, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger),
+    Column("node_id", _Id, index=True),
+    Column("detail", String, nullable=False),
+    Index("devices_by_name", "device"),
+)
+
+# Parts of the ledger that were moved to files: see `central.history`.
+archives = Table(
+    "archives",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("file", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("heads", LargeBinary, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
 ADDED: Final[dict[int, tuple[Table, ...]]] = {
     3: (sourcings, activations, prices, lots),
     4: (vault_keys, vault, accesses, forgotten, checkpoints, replays),
+    5: (devices, archives),
 }
 """What a version has that the one before lacks, where that is all: an upgrade makes it."""
 
-for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
+for _table in (ledger, checkpoints, replays, sourcings, activations, accesses, archives):
     for _verb in ("UPDATE", "DELETE"):
         event.listen(
             metadata,

@@ -122,3 +122,9 @@ def m006_early(db: Database) -> None:
         create index early_about on early (about);
         """
     )
+
+
+@migrations()
+def m007_devices(db: Database) -> None:
+    """What is known of the site's devices; see edge/health.py."""
+    db.executescript("create table devices (device text primary key, body text not null);")

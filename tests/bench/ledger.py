@@ -26,6 +26,8 @@ from central.digest import read_digests
 from central.escrow import DemandPolicy
 from central.ledger import verify_file
 from central.rebuild import rebuild_file
+from central.retention import archive_part
+from central.sealing import KEY_BYTES, Keyring
 from central.signing import Signing
 from shared.events import (
     PackageDelivered,
@@ -77,7 +79,7 @@ def measure(folder: Path) -> dict[str, Any]:
     figures["bytes"] = (data / "central.db").stat().st_size
     start_s = time.perf_counter()
     connection = open_database(data)
-    Central(connection, DemandPolicy(0.2))
+    Central(connection, DemandPolicy(0.2), Keyring([bytes(KEY_BYTES)], os.urandom))
     figures["start_s"] = round(time.perf_counter() - start_s, 3)
     close_database(connection)
     verdict, figures["verify"] = timed(entries, lambda: verify_file(data, keys))
@@ -92,6 +94,13 @@ def measure(folder: Path) -> dict[str, Any]:
     assert verdict.position is None, verdict
     _, figures["import"] = timed(entries, lambda: import_file(other, file, now_ms=NOW_MS))
     assert read_digests(other) == before
+    later_ms = time.time_ns() // 1_000_000 + 1
+    moved, spent = timed(
+        entries, lambda: archive_part(data, None, before_ms=later_ms, now_ms=NOW_MS)
+    )
+    figures["archive"] = {**spent, "moved": moved.entries}
+    assert verify_file(data, keys).position is None
+    assert read_digests(data) == before
     return figures
 
 
