@@ -6,7 +6,7 @@ Pure: the same walk goes over the database and over a file that was exported.
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
-from central.checkpoint import Head, Signatures, Signed
+from central.checkpoint import Checkpoint, Head, Signatures, Signed
 from central.stream import genesis, link
 from shared.errors import PointsmanError
 
@@ -91,6 +91,41 @@ class Walk:
         self._heads: dict[Stream, tuple[int, bytes]] = {}
         self._since: dict[Stream, tuple[int, int]] = {}  # first position, sequence uncovered
 
+    def resume(self, position: int, heads: Iterable[Head], checkpoint: int, before: str) -> None:
+        """Begin behind a position, where the streams stood so; nothing was walked yet.
+
+        Args:
+            position: see above.
+            heads: of all streams.
+            checkpoint: number of the last one up to there.
+            before: its hash.
+        """
+        self._position = position
+        self._heads = {(x.edge_id, x.epoch): (x.sequence, bytes.fromhex(x.hash)) for x in heads}
+        self._signatures.resume(checkpoint, before)
+
+    def skip(self, signed: Signed) -> None:
+        """Believe a checkpoint instead of walking what it covers.
+
+        Raises:
+            BrokenError: it is not signed by a trusted key, or is not the next one.
+        """
+        checkpoint = self._open(signed)
+        for head in checkpoint.heads:
+            self._heads[head.edge_id, head.epoch] = (head.sequence, bytes.fromhex(head.hash))
+        self._position = checkpoint.position
+        self._checkpoints += 1
+
+    def heads(self) -> list[Head]:
+        """Where the streams stand that were walked, sorted."""
+        return [Head(*key, at, head.hex()) for key, (at, head) in sorted(self._heads.items())]
+
+    def _open(self, signed: Signed) -> Checkpoint:
+        checkpoint, reason = self._signatures.open(signed)
+        if checkpoint is None:
+            raise self.broken(self._position + 1, reason=f"checkpoint {signed.number} {reason}")
+        return checkpoint
+
     def take(
         self, position: int, edge_id: str, epoch: int, sequence: int, raw: bytes, digest: bytes
     ) -> None:
@@ -119,9 +154,7 @@ class Walk:
         Raises:
             BrokenError: it is not signed by a trusted key, is not the next one, or disagrees.
         """
-        checkpoint, reason = self._signatures.open(signed)
-        if checkpoint is None:
-            raise self.broken(self._position + 1, reason=f"checkpoint {signed.number} {reason}")
+        checkpoint = self._open(signed)
         heads = {(head.edge_id, head.epoch): head for head in checkpoint.heads}
         broken = []
         for stream in heads.keys() | self._since.keys():

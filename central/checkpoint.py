@@ -125,13 +125,15 @@ class Signatures:
     def __init__(self, trusted: Iterable[Ed25519PublicKey] = ()) -> None:
         """See the class."""
         self.trusted = frozenset(_hex(key) for key in trusted)
-        self._last: Signed | None = None
+        self._last = (0, NOTHING)
+
+    def resume(self, number: int, before: str) -> None:
+        """Go on behind a checkpoint, of which this is the number and the hash."""
+        self._last = (number, before)
 
     def open(self, signed: Signed) -> tuple[Checkpoint | None, str]:
         """The checkpoint; or none, and what is wrong with it."""
-        number, before = 1, NOTHING
-        if self._last is not None:
-            number, before = self._last.number + 1, self._last.hash
+        number, before = self._last[0] + 1, self._last[1]
         try:
             checkpoint = _decoder.decode(signed.body)
             key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(checkpoint.key))
@@ -144,7 +146,7 @@ class Signatures:
             return None, f"does not follow from checkpoint {number - 1}: one is missing or replaced"
         if (signed.number, signed.position) != (checkpoint.number, checkpoint.position):
             return None, "has columns that differ from what was signed"
-        self._last = signed
+        self._last = (signed.number, signed.hash)
         return checkpoint, ""
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 from central.checkpoint import KEY_FILE
 from central.database import Location
 from central.followers.kinds import PATTERN
+from central.history import FOLDER
 from central.postgres import Server
 from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX
 from shared.parts import Name
@@ -131,6 +132,7 @@ class Config(Section, frozen=True):
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         checkpoints: when the ledger is signed, and by which key.
         api: the HTTP API.
+        archive_dir: where old parts of the ledger go; by default `archive` in `data_dir`.
         clock: simulated time, for the demo.
         webhooks: who is told of events by HTTP.
         republish: which events integrators get at the broker.
@@ -145,6 +147,7 @@ class Config(Section, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
     api: Api = Api()
+    archive_dir: Path | None = None
     clock: SimulatedClock | None = None
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=64)] = ()
     republish: Republish = Republish()
@@ -154,6 +157,11 @@ class Config(Section, frozen=True):
         names = [webhook.name for webhook in self.webhooks]
         if len(names) != len(set(names)):
             raise ValueError("two of the webhooks have one name")
+
+    @property
+    def archives(self) -> Path:
+        """The folder of the archive files."""
+        return self.archive_dir or self.data_dir / FOLDER
 
     @property
     def location(self) -> Location:

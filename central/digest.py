@@ -14,7 +14,18 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Select, cast, func, or_, select
 
 from central.database import Location, close_database, open_reader
-from central.tables import accounts, exceptions, ledger, orders, poison, shares, tasks, waiting
+from central.history import load_archives
+from central.tables import (
+    accounts,
+    devices,
+    exceptions,
+    ledger,
+    orders,
+    poison,
+    shares,
+    tasks,
+    waiting,
+)
 from central.views import FROM_EVENTS
 
 
@@ -26,9 +37,17 @@ class Digest(NamedTuple):
 
 
 def digests(connection: Connection) -> dict[str, Digest]:
-    """By table."""
-    return {name: _digest(connection.execute(query, execution_options=_STREAM))
-            for name, query in _QUERIES.items()}  # fmt: skip
+    """By table; the ledger with what was moved to archive files."""
+    found = {name: _digest(connection.execute(query, execution_options=_STREAM))
+             for name, query in _QUERIES.items()}  # fmt: skip
+    for moved in load_archives(connection):
+        found["ledger"] = _sum(found["ledger"], Digest(moved.entries, moved.digest))
+    return found
+
+
+def ledger_digest(connection: Connection, last: int) -> Digest:
+    """Of the ledger through a position, as far as it is not moved yet."""
+    return _digest(connection.execute(_QUERIES["ledger"].where(ledger.c.position <= last)))
 
 
 def read_digests(location: Location) -> dict[str, Digest]:
@@ -55,7 +74,12 @@ def _digest(rows: Iterable[Any]) -> Digest:
     for row in rows:
         count += 1
         added += int.from_bytes(hashlib.sha256(_encode(tuple(row))).digest(), "big")
-    return Digest(count, f"{added % (1 << 256):064x}")
+    return Digest(count, f"{added % _WIDTH:064x}")
+
+
+def _sum(one: Digest, other: Digest) -> Digest:
+    added = int(one.hash, 16) + int(other.hash, 16)
+    return Digest(one.rows + other.rows, f"{added % _WIDTH:064x}")
 
 
 def _stock() -> Select[Any]:
@@ -77,12 +101,14 @@ def _stock() -> Select[Any]:
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_WIDTH: Final = 1 << 256
 _STREAM: Final = {"yield_per": 500}
 _QUERIES: Final[dict[str, Select[Any]]] = {
     "ledger": select(*(ledger.c[x] for x in ("position", "edge_id", "epoch", "sequence", "hash"))),
     "orders": select(orders),
     "tasks": select(tasks),
     "waiting": select(waiting),
+    "devices": select(devices),
     "stock": _stock(),
     "poison": select(poison),
     "exceptions": select(*(x for x in exceptions.c if x.name not in ("number", "noted_ms"))).where(

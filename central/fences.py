@@ -7,7 +7,7 @@ late: it is kept and applied, and its units come out of the pools.
 
 from typing import ClassVar
 
-from central import holdings, ledger, streams, views
+from central import holdings, past, streams, views
 from central.desk import Misfit
 from central.greeting import is_behind
 from central.stream import Stream
@@ -94,7 +94,7 @@ def retell(turn: Turn, stream: Stream, past_orders: int) -> None:
     turn.feed_announced(stream.edge_id)
     nodes = {node for node, home in turn.territory.home.items() if home == stream.edge_id}
     batch: list[bytes] = []
-    for raw in ledger.past_of(turn.connection, stream.edge_id, nodes, past_orders):
+    for raw in past.past_of(turn.connection, stream.edge_id, nodes, past_orders):
         size = sum(len(x) + 1 for x in batch) + len(raw) + 1
         if batch and (size > PAST_BYTES_MAX or len(batch) == BATCH_EVENTS_MAX):
             turn.feed(stream.edge_id, "past", encode_batch(batch))

@@ -7,7 +7,7 @@ the same transaction that writes the grant into the feed, so before anything is 
 from collections.abc import Iterable
 from typing import Final
 
-from central import holdings, hub, ledger, streams, views
+from central import devices, holdings, hub, ledger, past, streams, views
 from central.accounts import Cell, Posting, fills_pool, postings
 from central.burst import Burst, Key, Outcome, UnfitError
 from central.desk import Desk, Misfit, parked
@@ -275,6 +275,7 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
             turn.note(misfit, entry)
         _pass_on(turn, entry, entry.data, desk, edges)
     views.save_desk(turn.connection, desk)
+    devices.follow(turn.connection, entries)
     for misfit in turn.vault.claim(
         {x.data.order_id for x in entries if isinstance(x.data, OrderAccepted)}
     ):
@@ -348,7 +349,7 @@ def _pass_on(turn: Turn, entry: Entry, data: Data, desk: Desk, edges: set[str]) 
         first = desk.orders[data.order_id].edge_id
         if first is not None and first != entry.edge_id:
             # The second edge learns whose the order is, and withdraws what it can.
-            raw = ledger.acceptance(turn.connection, data.order_id, first)
+            raw = past.acceptance(turn.connection, data.order_id, first)
             if raw is not None:
                 turn.feed(entry.edge_id, "event", raw)
 

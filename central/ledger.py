@@ -4,9 +4,10 @@ The hash of an entry covers the one before in the same stream and its own bytes;
 beside are read from those bytes, and are held against them when the ledger is verified.
 """
 
-from collections.abc import Container, Generator, Iterable, Iterator
-from contextlib import closing
-from typing import Any, Final, NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -17,19 +18,16 @@ from central.chains import BrokenError, Verdict, Walk
 from central.checkpoint import Head, Signatures, Signed, Signer
 from central.database import (
     Location,
-    chunks,
     close_database,
     count_on,
     insert_all,
     open_reader,
-    rows_in,
 )
-from central.stream import Entry, Stream, again
-from central.tables import checkpoints, epochs, ledger, orders, streams, tasks
-from shared.clock import to_ms
-from shared.envelope import Event, decode_data, decode_event
+from central.history import among, beside, chained, load_archives
+from central.stream import Entry, Stream
+from central.tables import checkpoints, epochs, ledger, streams
+from shared.envelope import Event, decode_event
 from shared.errors import PointsmanError
-from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
 
 _FROM_BYTES: Final = ("event_id", "source", "type", "correlation_id", "causation_id", "hlc")
 _UNREAD: Final = (None,) * len(_FROM_BYTES)
@@ -111,158 +109,95 @@ def differing(
     return found
 
 
-def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | None:
-    """The bytes of an edge's `order.accepted` for an order."""
-    query = (
-        select(ledger.c.raw)
-        .where(
-            ledger.c.correlation_id == order_id,
-            ledger.c.edge_id == edge_id,
-            ledger.c.type == type_of(OrderAccepted),
-        )
-        .order_by(ledger.c.position)
-        .limit(1)
-    )
-    return connection.scalar(query)
-
-
-class Buyer(NamedTuple):
-    """Who has paid an order, and when; `customer` is None for one without a token."""
-
-    customer: str | None
-    paid_ms: int
-
-
-_ACCEPTANCES: Final = (
-    select(ledger.c.raw)
-    .where(
-        ledger.c.correlation_id.in_(bindparam("values", expanding=True)),
-        ledger.c.type == type_of(OrderAccepted),
-    )
-    .order_by(ledger.c.position)
-)
-
-
-def buyers(connection: Connection, order_ids: set[str]) -> dict[str, Buyer]:
-    """Who has paid these orders, as far as the ledger knows; the first acceptance counts."""
-    found: dict[str, Buyer] = {}
-    for row in rows_in(connection, _ACCEPTANCES, order_ids):
-        data = _data_of(row.raw)
-        if isinstance(data, OrderAccepted):
-            payment = data.payment
-            found.setdefault(data.order_id, Buyer(payment.customer.token, to_ms(payment.paid_at)))
-    return found
-
-
-def past_of(
-    connection: Connection, edge_id: str, nodes: set[str], settled_max: int
-) -> Iterator[bytes]:
-    """What an edge that has lost its store needs of the ledger, in the ledger's order.
-
-    That is all about the orders that it has accepted and that are not settled, and about the
-    newest others; and the tasks at its `nodes`, likewise, with what was said of them. The newest
-    by the ledger's own count: no clock is to be trusted with what may be forgotten.
-
-    Args:
-        connection: inside a transaction.
-        edge_id: the edge.
-        nodes: whose home it is.
-        settled_max: how many of the newest orders, and of the newest tasks, settled or not.
-    """
-    mine = (ledger.c.edge_id == edge_id) & (ledger.c.type == type_of(OrderAccepted))
-    newest = select(ledger.c.correlation_id).where(mine)
-    newest = newest.order_by(ledger.c.position.desc()).limit(settled_max)
-    settled = orders.c.state.in_(("shipped", "delivered", "cancelled"))
-    accepted = select(ledger.c.correlation_id).where(mine)
-    unsettled = select(orders.c.order_id).where(orders.c.order_id.in_(accepted), ~settled)
-    wanted = set(connection.scalars(newest)) | set(connection.scalars(unsettled))
-    over = tasks.c.state.in_(("shipped", "delivered", "rejected", "withdrawn"))
-    asked: dict[str, str] = {}
-    rest = settled_max
-    query = select(tasks.c.task_id, tasks.c.order_id, tasks.c.node_id, over.label("over"))
-    for row in connection.execute(query.order_by(tasks.c.changed_ms.desc())):
-        if row.node_id in nodes and row.order_id is not None and (rest > 0 or not row.over):
-            asked[row.task_id] = row.order_id
-            rest -= bool(row.over)
-    found: list[tuple[int, bytes]] = []
-    for part in chunks(sorted({*wanted, *asked.values()})):
-        events = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
-            ledger.c.correlation_id.in_(part)
-        )
-        for position, raw, order_id in connection.execute(events):
-            if order_id in wanted or _concerns(raw, asked.keys()):
-                found.append((position, raw))
-    for _, raw in sorted(found):
-        yield raw
-
-
-def _concerns(raw: bytes, task_ids: Container[str]) -> bool:
-    """Whether an event requests, reports on or asks to drop one of these tasks."""
-    match data := _data_of(raw):
-        case PickRequested() | PickReport():
-            return data.task_id in task_ids
-        case OrderCancelled(asked=asked):
-            return any(task.task_id in task_ids for task in asked)
-        case _:
-            return False
-
-
-def _data_of(raw: bytes) -> Data | None:
-    """The data of an event; None: it cannot be read."""
-    try:
-        return decode_data(decode_event(raw))
-    except PointsmanError:
-        return None
-
-
-def verify(connection: Connection, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+def verify(
+    connection: Connection,
+    trusted: Iterable[Ed25519PublicKey] = (),
+    folder: Path | None = None,
+    *,
+    archived: bool = True,
+) -> Verdict:
     """Walk all chains in the order of positions; find the first place that is not as written.
 
     Args:
         connection: inside a transaction.
         trusted: see `central.checkpoint.Signatures`.
+        folder: of the archive files.
+        archived: False: believe the checkpoints about what is in archive files.
     """
     walk = Walk(Signatures(trusted))
     try:
-        _walk(connection, walk)
+        _walk(connection, walk, folder, archived=archived)
     except BrokenError as error:
         return error.verdict
     return walk.verdict()
 
 
-def _walk(connection: Connection, walk: Walk) -> None:
-    with closing(history(connection)) as rows:
+def _walk(connection: Connection, walk: Walk, folder: Path | None, *, archived: bool) -> None:
+    skipped = 0 if archived else _skip(connection, walk)
+    with _history(connection, folder, skipped, archived=archived) as rows:
         for row in rows:
             if isinstance(row, Signed):
                 walk.checkpoint(row)
                 continue
             position, edge_id, epoch, sequence, digest, raw = row[:6]
             walk.take(position, edge_id, epoch, sequence, raw, digest)
-            if not _fit(row[7:], raw):
+            columns = row[7:]
+            if columns and not _fit(columns, raw):
                 reason = "a column differs from the bytes"
                 raise walk.broken(position, edge_id, epoch, sequence, reason)
     walk.end(load_ends(connection))
 
 
-def history(connection: Connection) -> Generator[Any]:
-    """The rows of `rows_of` with the checkpoints among them, each where it was made.
+def _skip(connection: Connection, walk: Walk) -> int:
+    """Let a walk begin behind the archives, by the signed heads; returns the position."""
+    known = load_archives(connection)
+    if not known:
+        return 0
+    last = known[-1]
+    with closing(load_checkpoints(connection)) as found:
+        for signed in found:
+            if signed.position <= last.last:
+                walk.skip(signed)
+    if msgspec.json.encode(walk.heads()) != last.heads:
+        reason = f"the heads that were kept with the archive file {last.file} are not those signed"
+        raise walk.broken(last.last, reason=reason)
+    return last.last
 
-    To be closed: a server keeps a cursor for it.
+
+@contextmanager
+def history(connection: Connection, folder: Path | None = None) -> Iterator[Iterator[Any]]:
+    """All entries with the checkpoints among them, each where it was made.
+
+    Those in archive files come first, as `central.history.Row`; then those of `rows_of`. For the
+    length of a `with`: a server keeps cursors for it.
     """
+    with _history(connection, folder, 0, archived=True) as rows:
+        yield rows
+
+
+@contextmanager
+def _history(
+    connection: Connection, folder: Path | None, skipped: int, *, archived: bool
+) -> Iterator[Iterator[Any]]:
     with closing(load_checkpoints(connection)) as signed, closing(rows_of(connection)) as rows:
-        due = next(signed, None)
-        for row in rows:
-            while due is not None and due.position < row.position:
-                yield due
-                due = next(signed, None)
-            yield row
-        if due is not None:
-            yield due
-        yield from signed
+        every = chained(connection, folder, rows) if archived else rows
+        yield among(every, (x for x in signed if x.position > skipped))
 
 
-def verify_file(location: Location, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+def verify_file(
+    location: Location,
+    trusted: Iterable[Ed25519PublicKey] = (),
+    folder: Path | None = None,
+    *,
+    archived: bool = True,
+) -> Verdict:
     """Verify the ledger of a central that may be running: the database is only read.
+
+    Args:
+        location: of central's database.
+        trusted: see `verify`.
+        folder: of the archive files; by default the one beside a database in a folder.
+        archived: see `verify`.
 
     Raises:
         ConfigError: there is no database.
@@ -270,7 +205,7 @@ def verify_file(location: Location, trusted: Iterable[Ed25519PublicKey] = ()) ->
     connection = open_reader(location)
     try:
         with connection.begin():
-            return verify(connection, trusted)
+            return verify(connection, trusted, beside(location, folder), archived=archived)
     finally:
         close_database(connection)
 
@@ -308,13 +243,6 @@ def load_checkpoints(connection: Connection) -> Generator[Signed]:
 def last_position(connection: Connection) -> int:
     """Of the newest entry; 0 if there is none."""
     return connection.scalar(select(func.max(ledger.c.position))) or 0
-
-
-def entry_at(connection: Connection, edge_id: str, epoch: int, sequence: int) -> Entry:
-    """The entry at a place where there is one, read again."""
-    at = (ledger.c.edge_id == edge_id) & (ledger.c.epoch == epoch) & (ledger.c.sequence == sequence)
-    raw, digest = connection.execute(select(ledger.c.raw, ledger.c.hash).where(at)).one()
-    return again(edge_id, epoch, sequence, raw, digest)
 
 
 def uncovered(connection: Connection) -> int:

@@ -12,9 +12,10 @@ their effect and when: which events are poison, and which were replayed after wh
 from collections.abc import Iterator, Set
 from contextlib import closing
 from itertools import chain, islice
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from central import holdings, hub, ingest, ledger, views
+from central import devices, holdings, hub, ingest, ledger, views
 from central.accounts import Book, postings
 from central.burst import Key, UnfitError
 from central.chains import require_whole
@@ -29,6 +30,7 @@ from central.database import (
 )
 from central.desk import Misfit
 from central.digest import Digest, digests
+from central.history import beside, chained
 from central.stream import Entry, again
 from shared.errors import InternalError
 
@@ -55,7 +57,7 @@ class Comparison(NamedTuple):
         return [name for name, digest in self.before.items() if digest != self.after[name]]
 
 
-def rebuild(connection: Database, now_ms: int) -> Rebuilt:
+def rebuild(connection: Database, now_ms: int, folder: Path | None = None) -> Rebuilt:
     """Make the views anew.
 
     An event that is poison stays so, though the present code may read it: its effect is more
@@ -65,14 +67,19 @@ def rebuild(connection: Database, now_ms: int) -> Rebuilt:
     Args:
         connection: inside a transaction, over a ledger that `verify` has found whole.
         now_ms: when exceptions are noted that were not there before.
+        folder: of the archive files.
+
+    Raises:
+        BrokenError: an archive file is missing, or is not what was written.
     """
     poison = views.load_faults(connection).keys()
     replays = views.load_replays(connection)
     views.forget_events(connection)
     holdings.forget_events(connection)
+    devices.forget_events(connection)
     noted: list[tuple[Entry, Misfit]] = []
     events = poisoned = 0
-    read = _entries(connection, poison, replays)
+    read = _entries(connection, folder, poison, replays)
     while part := list(islice(read, CHUNK)):
         faults = [x for x in part if x.fault is not None]
         good = [x for x in part if x.fault is None]
@@ -93,18 +100,23 @@ def rebuild(connection: Database, now_ms: int) -> Rebuilt:
 
 
 def _entries(
-    connection: Database, poison: Set[Key], replays: dict[int, list[Key]]
+    connection: Database, folder: Path | None, poison: Set[Key], replays: dict[int, list[Key]]
 ) -> Iterator[Entry]:
     """All entries but those that are poison, in the order in which they had their effects."""
-    later = set(chain.from_iterable(replays.values()))
+    later = set(chain.from_iterable(replays.values())) - poison
+    kept: dict[Key, tuple[bytes, bytes]] = {}
     with closing(ledger.rows_of(connection)) as rows:
-        for position, edge_id, epoch, sequence, digest, raw, *_ in rows:
+        for position, edge_id, epoch, sequence, digest, raw, *_ in chained(
+            connection, folder, rows
+        ):
             key = (edge_id, epoch, sequence)
-            if key not in poison and key not in later:
+            if key in later:
+                kept[key] = raw, digest
+            elif key not in poison:
                 yield again(*key, raw, digest)
             for replayed in replays.get(position, ()):
-                if replayed not in poison:
-                    yield ledger.entry_at(connection, *replayed)
+                if replayed in kept:
+                    yield again(*replayed, *kept.pop(replayed))
 
 
 def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Misfit]]:
@@ -131,17 +143,21 @@ def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Mi
             raise UnfitError(entry.key, fault) from error
         noted += [(entry, misfit) for misfit in misfits]
     views.save_desk(connection, desk)
+    devices.follow(connection, entries)
     holdings.save_book(connection, book)
     return noted
 
 
-def rebuild_file(location: Location, *, now_ms: int, keep: bool = True) -> Comparison:
+def rebuild_file(
+    location: Location, *, now_ms: int, keep: bool = True, folder: Path | None = None
+) -> Comparison:
     """Rebuild the views of a central that is stopped, and compare them with what was there.
 
     Args:
         location: of central's database.
         now_ms: see `rebuild`.
         keep: False: only compare, and leave all as it was.
+        folder: of the archive files; by default the one beside a database in a folder.
 
     Raises:
         ConfigError: there is no database, or central runs.
@@ -149,13 +165,15 @@ def rebuild_file(location: Location, *, now_ms: int, keep: bool = True) -> Compa
         StorageError: the database could not do it; nothing was changed.
     """
     require_database(location)
+    folder = beside(location, folder)
     with sole_writer(location):
         connection = open_database(location)
         try:
             with transaction(connection):
-                require_whole(ledger.verify(connection))
+                require_whole(ledger.verify(connection, (), folder))
                 before = digests(connection)
-                comparison = Comparison(rebuild(connection, now_ms), before, digests(connection))
+                done = rebuild(connection, now_ms, folder)
+                comparison = Comparison(done, before, digests(connection))
                 if not keep:
                     connection.rollback()
                 return comparison

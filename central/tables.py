@@ -332,7 +332,38 @@ exceptions = Table(
     Index("exceptions_by_order", "order_id"),
 )
 
-for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
+# The devices of all sites, and their faults: see `central.devices`.
+devices = Table(
+    "devices",
+    metadata,
+    Column("edge_id", _Id, primary_key=True),
+    Column("device", _Id, primary_key=True),
+    Column("part", _Id, primary_key=True),  # empty: the device itself
+    Column("fault", _Id, primary_key=True),  # empty: no fault, but whether it is there
+    Column("status", String, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger),
+    Column("node_id", _Id, index=True),
+    Column("detail", String, nullable=False),
+    Index("devices_by_name", "device"),
+)
+
+# Parts of the ledger that were moved to files: see `central.history`.
+archives = Table(
+    "archives",
+    metadata,
+    Column("number", _Position, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("file", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("heads", LargeBinary, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+for _table in (ledger, checkpoints, replays, sourcings, activations, accesses, archives):
     guard(_table)
 
 schema_version = Table("schema_version", MetaData(), Column("version", Integer))

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from central import ledger
+from central import past
 from central.database import (
     Database,
     Location,
@@ -38,7 +38,7 @@ from central.database import (
     wipe_log,
 )
 from central.desk import Misfit
-from central.ledger import Buyer
+from central.past import Buyer
 from central.sealing import DESTROYED, Keyring, UnreadableError
 from central.tables import accesses, forgotten, vault, vault_keys
 from shared.errors import ConfigError, PointsmanError
@@ -119,7 +119,7 @@ class Vault:
     def keep(self, received: Iterable[ContactFor]) -> None:
         """Seal contacts. The same order again overwrites; what was forgotten is not kept."""
         latest = {x.order_id: x.contact for x in received}
-        self._place(latest, ledger.buyers(self._connection, set(latest)))
+        self._place(latest, past.buyers(self._connection, set(latest)))
 
     def claim(self, order_ids: set[str]) -> list[Misfit]:
         """Orders were accepted: contacts that came before get their customers' keys.
@@ -138,7 +138,7 @@ class Vault:
                     contacts[row.order_id] = self._open(row)
                 except UnreadableError as error:
                     misfits.append(Misfit("contact_unreadable", str(error), row.order_id))
-        buyers = ledger.buyers(self._connection, set(contacts))
+        buyers = past.buyers(self._connection, set(contacts))
         known = {x: buyer for x, buyer in buyers.items() if buyer.customer is not None}
         self._place({order_id: contacts[order_id] for order_id in known}, known)
         return misfits

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import ledger, publishing
+from deploy import devices, ledger, publishing
 from deploy.api import api
 from deploy.contacts import contacts
 from deploy.plain import plain
@@ -33,6 +33,7 @@ app.add_typer(central, name="central")
 central.add_typer(api)
 central.add_typer(contacts)
 central.add_typer(webhooks, name="webhooks")
+central.add_typer(devices.app)
 central.add_typer(ledger.app)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")

@@ -1,8 +1,9 @@
-"""Commands that keep the ledger and what follows from it: verify, export, import, rebuild."""
+"""Commands that keep the ledger and what follows from it: verify, archive, export, rebuild."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from central.digest import Digest
 
 app = typer.Typer()
+_DAY_MS: Final = 86_400_000
 
 KeysOption = Annotated[
     list[Path] | None,
@@ -29,6 +31,9 @@ def verify(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file.")] = None,
     file: Annotated[Path | None, typer.Option(help="An exported ledger instead.")] = None,
     public_key: KeysOption = None,
+    no_archives: Annotated[
+        bool, typer.Option("--no-archives", help="Begin behind the archive files, as signed.")
+    ] = False,
 ) -> None:
     """Walk the ledger's hash chains and checkpoints; name the first broken position, if any.
 
@@ -46,7 +51,11 @@ def verify(
         verdict = taught(lambda path: verify_archive(path, keys), file)
     else:
         assert settings is not None
-        verdict = taught(lambda path: verify_file(path, keys), settings.location)
+        folder = settings.archives
+        verdict = taught(
+            lambda path: verify_file(path, keys, folder, archived=not no_archives),
+            settings.location,
+        )
     typer.echo(str(verdict))
     _tell_rate(verdict.entries, started_s)
     if verdict.position is not None:
@@ -81,7 +90,8 @@ def rebuild(
     settings = _load(config)
     started_s = time.perf_counter()
     found = taught(
-        lambda path: rebuild_file(path, now_ms=_now_ms(), keep=not check), settings.location
+        lambda path: rebuild_file(path, now_ms=_now_ms(), keep=not check, folder=settings.archives),
+        settings.location,
     )
     _show(found.after)
     _tell_rate(found.done.events, started_s)
@@ -105,7 +115,8 @@ def export(
     from central.archive import export_file
 
     started_s = time.perf_counter()
-    entries = taught(lambda path: export_file(path, file), _load(config).location)
+    settings = _load(config)
+    entries = taught(lambda path: export_file(path, file, settings.archives), settings.location)
     typer.echo(f"{entries} entries in {file}")
     _tell_rate(entries, started_s)
 
@@ -126,6 +137,38 @@ def import_(
     )
     typer.echo(f"{entries} entries; every edge begins a new epoch when it is heard")
     _tell_rate(entries, started_s)
+
+
+@app.command("archive")
+def archive(
+    config: ConfigOption,
+    before: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only what is older; UTC.")
+    ] = None,
+    keep_days: Annotated[int | None, typer.Option(min=1, help="Or: than so many days.")] = None,
+) -> None:
+    """Move the oldest settled part of the ledger to a packed file; central must be stopped."""
+    from central.retention import archive_part
+
+    if (before is None) == (keep_days is None):
+        raise typer.BadParameter("either --before or --keep-days")
+    settings, now_ms = _load(config), _now_ms()
+    before_ms = now_ms - (keep_days or 0) * _DAY_MS
+    if before is not None:
+        before_ms = round(before.replace(tzinfo=UTC).timestamp() * 1_000)
+    started_s = time.perf_counter()
+    done = taught(
+        lambda path: archive_part(
+            path,
+            settings.archives,
+            before_ms=before_ms,
+            now_ms=now_ms,
+            trusted=_keys(settings, None),
+        ),
+        settings.location,
+    )
+    typer.echo(f"{done.entries} entries, positions {done.first} to {done.last}, in {done.file}")
+    _tell_rate(done.entries, started_s)
 
 
 def _load(path: Path) -> "Config":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.devices import DeviceReported
 from shared.envelope import Event
 from shared.errors import PointsmanError
 from shared.events import Data
@@ -75,4 +76,15 @@ class FollowUp:
     told: Data
 
 
-Command = FromDevice | FromFeed | FromPeer | RetryParked | FollowUp | StopSelling
+@dataclass(frozen=True, slots=True)
+class TellHealth:
+    """What the log is to say of devices, each with the id of its cause; and rows of the store.
+
+    A row is a device and what is kept of it; None: nothing any more.
+    """
+
+    reports: list[tuple[str, DeviceReported]]
+    rows: list[tuple[str, str | None]]
+
+
+Command = FromDevice | FromFeed | FromPeer | RetryParked | FollowUp | StopSelling | TellHealth

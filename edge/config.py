@@ -24,6 +24,17 @@ class LogLimits(Section, frozen=True):
     decided_rows_max: Annotated[int, Meta(ge=0, le=100_000_000)] = 200_000
 
 
+class Health(Section, frozen=True):
+    """When a device counts as lost: see `edge.health`.
+
+    Attributes:
+        silence_s: after so long without a message, if it has sent heartbeats; three times what
+            lies between two of them is a good measure.
+    """
+
+    silence_s: Annotated[int, Meta(ge=5, le=86_400)] = 90
+
+
 class Config(Section, frozen=True):
     """One edge daemon.
 
@@ -33,6 +44,7 @@ class Config(Section, frozen=True):
         lan: the broker of the site, where tills and warehouses are.
         wan: central's broker.
         log: how much of its own log it keeps.
+        health: when a device counts as lost.
         generation_file: what is remembered of the database outside of it; in `data_dir`,
             unless another disk is named.
         clock: simulated time, for the demo.
@@ -43,6 +55,7 @@ class Config(Section, frozen=True):
     lan: Broker = Broker()
     wan: Broker = Broker(port=1884)
     log: LogLimits = LogLimits()
+    health: Health = Health()
     generation_file: Path | None = None
     clock: SimulatedClock | None = None
 

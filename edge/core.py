@@ -15,10 +15,12 @@ import msgspec
 import structlog
 
 from edge.burst import Burst, Outcome
-from edge.commands import Command, FromFeed, LackError, StopSelling
+from edge.commands import Command, FromDevice, FromFeed, LackError, StopSelling
 from edge.config import LogLimits
 from edge.engine import Engine
+from edge.health import Health
 from edge.intake import Message, read, sender_of
+from edge.outbox import Outbox
 from edge.records import Decision, Send, Task
 from edge.store import Store
 from edge.sync import Item, Sync
@@ -59,15 +61,13 @@ ASK_MS_MAX: Final = 100
 ASKS_MAX: Final = 64
 """Payments that wait so at once; more are decided with what is here."""
 
+SILENCE_MS: Final = 90_000
 HOUSEKEEPING_MS: Final = 1_000
 WIPE_MS: Final = 10_000
 """Contacts that central has stay in the database's log for about so long at most."""
 
 PRUNED_ROWS_MAX: Final = 2_000
 _DAY_MS: Final = 86_400_000
-
-OUTBOX_ALARMS: Final = (70, 85, 95)
-"""Percent of the outbox's bound at which someone should hear of it."""
 
 log = structlog.get_logger()
 
@@ -81,6 +81,7 @@ class Core:
         boots: see `edge.sync.Sync`.
         limits: how much of the log is kept.
         now_ms: wall time.
+        silence_ms: see `edge.health.Health`.
 
     Attributes:
         applied: number of the newest feed item that is durable; the memory may be ahead.
@@ -88,7 +89,13 @@ class Core:
     """
 
     def __init__(
-        self, edge_id: str, store: Store, boots: list[str], limits: LogLimits, now_ms: int
+        self,
+        edge_id: str,
+        store: Store,
+        boots: list[str],
+        limits: LogLimits,
+        now_ms: int,
+        silence_ms: int = SILENCE_MS,
     ) -> None:
         """See the class."""
         self.engine = Engine(edge_id, store, now_ms)
@@ -96,16 +103,15 @@ class Core:
         self.sync = Sync(edge_id, store, boots, lambda: self.applied)
         self.sync.refused = self.engine.state.unfit
         self.applied = self.engine.state.feed
+        self.health = Health(store.devices(), store.health_after(self.sync.acked), silence_ms)
         self._limits = limits
-        self._house_ms = 0
+        self._outbox = Outbox(limits.outbox_rows_max)
+        self._house_ms = self._wipe_ms = self._asks = 0
         self.committing = False
-        self._alarm = 0
         self._boots_known = list(boots)
         self._resend_all = False
         self._unlisted: deque[tuple[str, bytes, PointsmanError]] = deque(maxlen=UNLISTED_MAX)
         self._asking: dict[str, tuple[Message, int]] = {}
-        self._asks = 0
-        self._wipe_ms = 0
         self._resting_ms: int | None = None
 
     # What a turn consists of.
@@ -134,6 +140,7 @@ class Core:
         """The disk has failed: go back to what it says."""
         log.error("storage_failed", error=str(error))
         self.store.rollback()
+        self.health.undone(self.store.durable)
         self._reload(now_ms)
         burst.fail(error)
         self._resting_ms = elapsed_ms + REST_MS
@@ -142,6 +149,7 @@ class Core:
         """The burst is durable: what is to be said and acknowledged now."""
         outcome = Outcome()
         self.applied = self.engine.state.feed
+        self.health.settled()
         for decision in burst.decisions:
             if decision.network is not None:
                 log.info("network_applied", version=decision.network.version)
@@ -155,6 +163,7 @@ class Core:
             if decision.epochs is not None:
                 log.warning("epoch_began", epoch=decision.epochs[-1][0])
                 self.sync.rejoined()
+                self.health.retell()
                 outcome.rejoined = True
             outcome.sends += decision.sends
             for peer in decision.peers:
@@ -166,7 +175,7 @@ class Core:
         if burst.greet:
             self.sync.greet()
             outcome.news = True
-        self._watch_outbox()
+        self._outbox.watch(self.store.durable - self.sync.acked)
         return outcome
 
     def has_work(self, elapsed_ms: int) -> bool:
@@ -209,7 +218,7 @@ class Core:
     # Deciding.
 
     def _fill(self, burst: Burst, messages: list[Message], now_ms: int, elapsed_ms: int) -> None:
-        self.engine.state.log_end_max = self.sync.acked + self._limits.outbox_rows_max
+        self._bound_log()
         waited = [self._asking.pop(ask_id)[0] for ask_id in self._ready_asks(elapsed_ms)]
         # All of them: a burst that fails refuses every message that it has taken.
         burst.messages = [*waited, *messages]
@@ -236,6 +245,7 @@ class Core:
         for _ in range(min(len(self.sync.inbox), FEED_ITEMS_MAX)):
             self._take_item(burst, *self.sync.inbox.popleft(), now_ms)
         self._note_central()
+        self._tell_health(burst, now_ms, elapsed_ms)
         self._keep_house(now_ms, elapsed_ms)
         self.engine.state.wake(now_ms, WAKES_MAX)
         for _ in range(RETRIES_MAX):
@@ -299,6 +309,18 @@ class Core:
             self.store.set_meta("boots", msgspec.json.encode(self.sync.boots).decode())
             self._boots_known = list(self.sync.boots)
 
+    def _tell_health(self, burst: Burst, now_ms: int, elapsed_ms: int) -> None:
+        """Log what has become of devices; what cannot be logged now is later."""
+        if elapsed_ms >= self._house_ms:
+            self.health.look(now_ms, elapsed_ms)
+        told = None if self.engine.state.idle else self.health.due(elapsed_ms, self.sync.acked)
+        if told is None:
+            return
+        try:
+            self.health.logged(x.position for x in self._decide(burst, told, now_ms).log)
+        except InternalError:  # said by `_handle`
+            self.health.undone(self.store.durable)
+
     def _keep_house(self, now_ms: int, elapsed_ms: int) -> None:
         """Now and then: note how far central is, forget what it has had for long enough."""
         if elapsed_ms < self._house_ms:
@@ -316,6 +338,8 @@ class Core:
     def _handle(self, command: Command, now_ms: int) -> Decision:
         """Decide; a fault of ours at one input must not stop the tills."""
         try:
+            if isinstance(command, FromDevice) and self.health.take(command, now_ms):
+                return Decision()
             return self.engine.handle(command, now_ms)
         except (PointsmanError, LackError):
             raise
@@ -330,7 +354,11 @@ class Core:
 
     def _reload(self, now_ms: int) -> None:
         self.engine.reload(now_ms)
-        self.engine.state.log_end_max = self.sync.acked + self._limits.outbox_rows_max
+        self._bound_log()
+
+    def _bound_log(self) -> None:
+        acked = self.sync.acked
+        self.engine.state.log_end_max = self._outbox.end_max(acked, self.health.unacked(acked))
 
     def _decide(self, burst: Burst, command: Command, now_ms: int) -> Decision:
         """Decide, and what follows from it, and put it into the open transaction."""
@@ -369,13 +397,3 @@ class Core:
     def _quarantine(self, topic: str, payload: bytes, error: PointsmanError, now_ms: int) -> None:
         log.warning("input_rejected", topic=topic[:200], code=error.code, place=error.place[:200])
         self.store.quarantine(topic, payload, error, to_datetime(now_ms).isoformat())
-
-    def _watch_outbox(self) -> None:
-        waiting = self.store.durable - self.sync.acked
-        percent = 100 * waiting // self._limits.outbox_rows_max
-        reached = max((x for x in OUTBOX_ALARMS if percent >= x), default=0)
-        if reached > self._alarm:
-            log.error("outbox_filling", rows=waiting, percent=percent, alarm_percent=reached)
-        elif reached < self._alarm:
-            log.info("outbox_emptying", rows=waiting, percent=percent)
-        self._alarm = reached

@@ -54,7 +54,8 @@ class Daemon:
         except (PointsmanError, OSError):
             self._store.close()
             raise
-        self._core = Core(config.edge_id, self._store, boots, config.log, self._clock.now_ms())
+        now_ms, silence_ms = self._clock.now_ms(), config.health.silence_s * 1_000
+        self._core = Core(config.edge_id, self._store, boots, config.log, now_ms, silence_ms)
         self._dispatcher = dispatcher = Dispatcher(self._core, self._clock)
         dispatcher.on_rejoin = self._remember
         self._reminders: dict[str, tuple[float, float]] = {}

@@ -81,11 +81,13 @@ class Dispatcher:
     def connected(self) -> None:
         """The site's broker is there, again, and may have forgotten the tasks it was given."""
         self._core.resend_all()
+        self._core.health.listen()
         self.schedule()
 
     def lost(self) -> None:
         """The site's broker is gone: what is not acknowledged comes again."""
         self._core.forget_asks()
+        self._core.health.deafen()
 
     def resend(self, task: Task) -> None:
         """Hand a task to its warehouse again."""
@@ -146,7 +148,11 @@ class Dispatcher:
             self.schedule()
 
     def _commit_burst(self, now_ms: int) -> None:
-        messages = self.gateway.take(self.gateway.intake, BURST_MESSAGES_MAX)
+        gateway = self.gateway
+        messages = gateway.take(gateway.intake, BURST_MESSAGES_MAX)
+        # After all that a device has said besides, so that a last will is its last word.
+        messages += gateway.take(gateway.health, BURST_MESSAGES_MAX - len(messages))
+        self._core.health.behind = bool(gateway.intake or gateway.health)
         burst = self._core.decide(messages, now_ms, elapsed_ms())
         if burst.asked:
             self._loop.call_later(ASK_MS_MAX / 1000, self.schedule)
@@ -187,7 +193,7 @@ class Dispatcher:
             keep_apart()
         if outcome.news:
             self.uplink.wake()
-        if self.gateway.intake or self._core.has_work(elapsed_ms()):
+        if self.gateway.intake or self.gateway.health or self._core.has_work(elapsed_ms()):
             self.schedule()
 
 

@@ -20,11 +20,13 @@ from edge.commands import (
     FromPeer,
     RetryParked,
     StopSelling,
+    TellHealth,
 )
 from edge.journal import Cause
 from edge.records import Answer, Decision, Records, Send
 from edge.state import State
 from shared.clock import to_datetime
+from shared.devices import DeviceReported
 from shared.envelope import Event, encode_event, make_event
 from shared.errors import (
     AnswerPrunedError,
@@ -62,7 +64,7 @@ from shared.frames import Grant, Lots, Recall, Rejoin
 from shared.network import Network
 from shared.prices import Prices
 from shared.sourcing import Sourcing
-from shared.topics import edge_source
+from shared.topics import device_source, edge_source
 
 _ANSWERED: Final = {
     type_of(Payment): OrderAccepted.kind,
@@ -125,6 +127,9 @@ class Engine:
                     raise _unknown(event.type, "pick.requested")
                 case RetryParked(order_id):
                     orders.retry(self.state, decision, order_id, now_ms)
+                case TellHealth(reports, rows):
+                    self._tell_health(decision, reports, now_ms)
+                    decision.devices += rows
                 case FollowUp(event, PickShort() | PickRejected() as told):
                     orders.follow(self.state, decision, event, told, now_ms)
                 case FollowUp(event, PickWithdrawn() | PickKept() as told):
@@ -285,6 +290,13 @@ class Engine:
         )
         if isinstance(data, StockCounted):
             counts.follow(state, decision, logged, data, now_ms)
+
+    def _tell_health(
+        self, decision: Decision, reports: list[tuple[str, DeviceReported]], now_ms: int
+    ) -> None:
+        for cause, report in reports:
+            about = device_source(report.device or "")
+            self.state.journal.decide(decision, report, now_ms, cause=Cause(cause), order_id=about)
 
     def _expect(self, decision: Decision, event_id: str, data: Data, now_ms: int) -> None:
         """What an event says of stock that is not here yet; who waits for it may look again."""

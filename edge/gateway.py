@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.intake import Message
 from edge.records import Send
+from shared.devices import DeviceReported
 from shared.envelope import CONTENT_TYPE
 from shared.events import OrderCancelled, Payment, RouteRequested
 from shared.limits import EXCERPT_BYTES_MAX, PAYLOAD_BYTES_MAX
@@ -36,6 +37,9 @@ REPORTS_MAX: Final = 40_000
 be taken before it. When so much waits as the first says, nothing more is read for a while; the
 second leaves room for what paho reads in one go, since a broker may send all that it has."""
 
+HEALTH_MESSAGES_MAX: Final = 2_000
+"""Beyond it devices are told to come later: their health takes no room from payments."""
+
 INTAKE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 READ_PACKETS_MAX: Final = 256
@@ -43,6 +47,7 @@ READ_PACKETS_MAX: Final = 256
 
 OUT_MESSAGES_MAX: Final = 20_000
 
+_HEALTH: Final = f"/up/{DeviceReported.kind}"
 _QUESTION: Final = f"/up/{RouteRequested.kind}"
 _ANY_TIME: Final = tuple(f"/up/{kind.kind}" for kind in (RouteRequested, Payment, OrderCancelled))
 """What stands for itself: it may come later than what was sent after it."""
@@ -55,6 +60,7 @@ class Gateway:
 
     Attributes:
         questions: route requests that wait: they commit nothing, so they wait for no disk.
+        health: what devices say of their health, which waits behind all else.
         intake: everything else that waits, in the order in which it came.
 
     Args:
@@ -78,6 +84,7 @@ class Gateway:
         """See the class."""
         self.intake: deque[Message] = deque()
         self.questions: deque[Message] = deque()
+        self.health: deque[Message] = deque()
         self._broker = broker
         self._on_message = on_message
         self._on_overflow = on_overflow
@@ -214,6 +221,7 @@ class Gateway:
         # What was not acknowledged comes again, with other message ids.
         self.intake.clear()
         self.questions.clear()
+        self.health.clear()
         self._waiting_bytes = 0
         self._connection += 1
         self._on_loop(self._on_loss)
@@ -236,9 +244,13 @@ class Gateway:
             self._connection,
             content_type,
         )
-        waiting = self.questions if topic.endswith(_QUESTION) else self.intake
-        room = INTAKE_MESSAGES_MAX if topic.endswith(_ANY_TIME) else REPORTS_MAX
-        if len(waiting) >= room or self._waiting_bytes + len(received.payload) > INTAKE_BYTES_MAX:
+        waiting, room, room_bytes = self.intake, REPORTS_MAX, INTAKE_BYTES_MAX
+        if topic.endswith(_HEALTH):
+            waiting, room, room_bytes = self.health, HEALTH_MESSAGES_MAX, INTAKE_BYTES_MAX // 4
+        elif topic.endswith(_ANY_TIME):
+            room = INTAKE_MESSAGES_MAX
+            waiting = self.questions if topic.endswith(_QUESTION) else self.intake
+        if len(waiting) >= room or self._waiting_bytes + len(received.payload) > room_bytes:
             self._on_overflow(received)
             return
         self._waiting_bytes += len(received.payload)

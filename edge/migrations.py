@@ -128,3 +128,9 @@ def m006_early(db: Database) -> None:
 def m007_good_picks(db: Database) -> None:
     """Good picks count too, see edge/failures.py."""
     db.execute("alter table failures add column good integer not null default 0")
+
+
+@migrations()
+def m008_devices(db: Database) -> None:
+    """What is known of the site's devices; see edge/health.py."""
+    db.executescript("create table devices (device text primary key, body text not null);")

@@ -259,6 +259,8 @@ class Decision:
     """What followed after `restored` is whole."""
     unfit: str | None = None
     """Set: why the store must not sell; empty: it may again."""
+    devices: list[tuple[str, str | None]] = field(default_factory=list)
+    """Rows of `edge.roster`: a device, and what is kept of it."""
     feed: int | None = None
     granted: bool = False
     due: list[str] = field(default_factory=list)

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from edge.archive import Archive
 from edge.failures import Failure
 from edge.quarantine import excerpt
 from edge.records import Answer, Decision, Order, Task
+from edge.roster import Roster
 from shared.clock import to_ms
 from shared.envelope import Event, decode_event, encode_event
 from shared.errors import PointsmanError
@@ -36,7 +36,7 @@ _order_decoder = msgspec.json.Decoder(Order)
 _task_decoder = msgspec.json.Decoder(tuple[str, PickRequested, list[PlannedLine]])
 
 
-class Store(Archive):
+class Store(Roster):
     """Records of one edge.
 
     Args:
@@ -166,6 +166,7 @@ class Store(Archive):
         )
         self._many("insert or replace into failures values (?, ?, ?, ?, ?)", decision.failures)
         self._keep(decision.decisions)
+        self._enrol(decision.devices)
         if decision.contact is not None:
             order_id, contact = decision.contact
             self._many(

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
+from shared.devices import DeviceReported
 from shared.limits import ID_CHARS_MAX, LINES_MAX, PACKAGES_MAX, SEQUENCE_MAX, SLOTS_MAX
 from shared.parts import (
     Alternative,
@@ -22,7 +23,6 @@ from shared.parts import (
     Moment,
     Money,
     Name,
-    Part,
     Plan,
     PlannedLine,
     Reference,
@@ -32,12 +32,9 @@ from shared.parts import (
     TaskAt,
     Text,
 )
-
-
-class Data(Part, frozen=True):
-    """The data of an event; `kind` is the middle of its type, pointsman.{kind}.v1."""
-
-    kind: ClassVar[str]
+from shared.parts import (
+    Data as Data,
+)
 
 
 class Payment(Data, frozen=True):
@@ -384,7 +381,7 @@ def type_of(data: Data | type[Data]) -> str:
 UP: Final[tuple[type[Data], ...]] = (
     Payment, RouteRequested, OrderCancelled, PickAccepted, PickCompleted, PickShort, PickRejected,
     PackagePacked, PackageShipped, PackageDelivered, StockReceived, StockExpected, StockCounted,
-    StockMoved, CapacityAnnounced,
+    StockMoved, CapacityAnnounced, DeviceReported,
 )  # fmt: skip
 """What devices publish."""
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from shared import frames, topics
+from shared.devices import DeviceReported
 from shared.envelope import CONTENT_TYPE, CONTENT_TYPE_BATCH, Event, encode_event, make_event
 from shared.events import (
     BY_TYPE,
@@ -305,6 +306,9 @@ _CELLS = [CellUnits(node_id=_NODE, sku="22423", quantity=2)]
 _EXAMPLES: Final[dict[type[Data], Data]] = {
     CapacityAnnounced: CapacityAnnounced(
         node_id=_NODE, slots=[Slot(starts_at=_NINE, ends_at=_NOON, packages=240)]
+    ),
+    DeviceReported: DeviceReported(
+        status="fault", part="printer", code="paper_out", detail="tray 1 is empty"
     ),
     PickWithdrawn: PickWithdrawn(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),
     PickKept: PickKept(task_id=_TASK, node_id=_NODE, home_edge_id="edge-south"),

@@ -18,6 +18,7 @@ import aiomqtt
 import msgspec
 
 from shared.clock import Clock, ScaledClock, to_datetime
+from shared.devices import DeviceReported, Status
 from shared.envelope import Event, decode_event, encode_event, make_event
 from shared.events import Data, RouteRequested
 from shared.mqtt import NO_DELAY
@@ -41,17 +42,25 @@ class Device:
         name: the device's identity.
         port: the broker's port on loopback.
         on_event: called with each event that comes down, on the event loop.
+        now: the time; with it the device tells of its health: a birth and a last will.
 
     Attributes:
         connections: how many times it was connected.
     """
 
-    def __init__(self, name: str, port: int, on_event: Callable[["Device", Event], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        on_event: Callable[["Device", Event], None],
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
         """See the class."""
         self.name = name
         self.connections = 0
         self._port = port
         self._on_event = on_event
+        self._now = now
         self._here = asyncio.Event()
         self._gone = asyncio.Event()
         self._client: aiomqtt.Client | None = None
@@ -156,7 +165,9 @@ class Device:
             await self._here.wait()
 
     async def _keep_connected(self) -> None:
+        topic = up(self.name, DeviceReported.kind)
         while True:
+            birth, will = self._health(f"{time.time_ns():x}")
             with contextlib.suppress(aiomqtt.MqttError):
                 async with aiomqtt.Client(
                     HOST,
@@ -166,12 +177,32 @@ class Device:
                     clean_session=False,
                     keepalive=60,
                     timeout=_ANSWER_S_MAX,
+                    will=None if will is None else aiomqtt.Will(topic, will, qos=1),
                     socket_options=[NO_DELAY],
                 ) as client:
                     client.pending_calls_threshold = 1_000  # many reports at once are normal
                     await client.subscribe(down(self.name, "#"), qos=1)
+                    if birth is not None:
+                        await client.publish(topic, birth, qos=1)
                     await self._listen(client)
             await asyncio.sleep(_RECONNECT_S)
+
+    def _health(self, connection: str) -> tuple[bytes | None, bytes | None]:
+        """Birth and last will of a connection."""
+        if self._now is None:
+            return None, None
+        told: tuple[tuple[str, Status], ...] = (("birth", "online"), ("will", "lost"))
+        birth, will = (
+            encode_event(
+                self.event(
+                    DeviceReported(status=status, connection=connection),
+                    f"{self.name}-{connection}-{name}",
+                    self._now(),
+                )
+            )
+            for name, status in told
+        )
+        return birth, will
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         self._client = client

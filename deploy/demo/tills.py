@@ -292,7 +292,7 @@ async def main(orders: Orders) -> None:
     names |= {web_device(edge_id): edge_id for edge_id in orders.ports}
     async with AsyncExitStack() as stack:
         for name, edge_id in names.items():
-            device = Device(name, orders.ports[edge_id], tills.on_event)
+            device = Device(name, orders.ports[edge_id], tills.on_event, days.now)
             tills.devices[name] = await stack.enter_async_context(device)
         wires.say(done="connect")
         replay: asyncio.Task[None] | None = None

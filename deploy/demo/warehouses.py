@@ -306,7 +306,7 @@ async def main(orders: Orders) -> None:
     sku = script.sales[0].payment.lines[0].sku
     async with AsyncExitStack() as stack:
         for node in nodes():
-            device = Device(node.node_id, orders.ports[node.edge_id], warehouses.on_event)
+            device = Device(node.node_id, orders.ports[node.edge_id], warehouses.on_event, days.now)
             outbox = warehouses.employ(await stack.enter_async_context(device), sku)
             stack.push_async_callback(outbox.close)
         wires.say(done="connect")

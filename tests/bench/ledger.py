@@ -24,6 +24,7 @@ from central.database import close_database, open_database
 from central.digest import read_digests
 from central.ledger import verify_file
 from central.rebuild import rebuild_file
+from central.retention import archive_part
 from central.signing import Signing
 from shared.events import (
     PackageDelivered,
@@ -90,6 +91,13 @@ def measure(folder: Path) -> dict[str, Any]:
     assert verdict.position is None, verdict
     _, figures["import"] = timed(entries, lambda: import_file(other, file, now_ms=NOW_MS))
     assert read_digests(other) == before
+    later_ms = time.time_ns() // 1_000_000 + 1
+    moved, spent = timed(
+        entries, lambda: archive_part(data, None, before_ms=later_ms, now_ms=NOW_MS)
+    )
+    figures["archive"] = {**spent, "moved": moved.entries}
+    assert verify_file(data, keys).position is None
+    assert read_digests(data) == before
     return figures
 
 

@@ -119,10 +119,10 @@ def test_a_password_may_stand_in_a_file_of_its_own(load, tmp_path):
         'data_dir = "data"\ndatabase = "postgresql://ops@db.example/orders"\n'
         'database_password_file = "password"'
     )
-    assert config.location.password() == "geheim"
+    assert config.location.dialled().password == "geheim"
     (tmp_path / "password").unlink()
     with pytest.raises(ConfigError) as caught:
-        config.location.password()
+        config.location.dialled()
     assert caught.value.place == "database_password_file"
 
 
