@@ -22,7 +22,7 @@ from sqlalchemy import (
 from central.guards import guard
 from shared.limits import ID_CHARS_MAX
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """The newest revision of `central.migrations`, which says how to change the tables."""
 
 metadata = MetaData()

@@ -18,7 +18,9 @@ from central.tables import SCHEMA_VERSION, ledger, metadata
 from shared.errors import ConfigError
 from tests.central_scene import ScriptedEdge, acks, document, received, scene
 
-GUARDED = ("accesses", "activations", "checkpoints", "ledger", "replays", "sourcings")
+GUARDED = (
+    "accesses", "activations", "archives", "checkpoints", "ledger", "replays", "sourcings",
+)  # fmt: skip
 
 
 def connect(location):
