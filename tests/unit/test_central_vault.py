@@ -293,8 +293,10 @@ def test_contacts_that_were_plain_are_sealed_and_leave_no_trace(tmp_path):
         with stage.database.begin():
             for table in (vault, vault_keys, accesses):
                 stage.database.execute(text(f"DROP TABLE {table.name}"))
-            stage.database.execute(text("DROP TABLE forgotten"))
-            stage.database.execute(text("DROP TABLE alembic_version"))
+            for name in ("forgotten", "alembic_version", "devices", "archives"):
+                stage.database.execute(text(f"DROP TABLE {name}"))
+            for name in ("exceptions_by_order", "orders_by_state", "tasks_by_node"):
+                stage.database.execute(text(f"DROP INDEX {name}"))
             stage.database.execute(text("CREATE TABLE schema_version (version INTEGER)"))
             stage.database.execute(text("INSERT INTO schema_version VALUES (3)"))
             stage.database.execute(text("ALTER TABLE ledger DROP COLUMN received_ms"))
