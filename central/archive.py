@@ -23,6 +23,7 @@ from central.rebuild import rebuild
 from central.stream import Stream, again
 from shared.errors import PointsmanError
 from shared.lock import locked
+from shared.topics import HUB
 
 CHUNK: Final = 1_000
 
@@ -268,7 +269,8 @@ def _restore_streams(connection: Database, line: _Last) -> None:
         stream.sequence, stream.head = head.sequence, bytes.fromhex(head.hash)
     ledger.save_ends(connection, ended)
     for stream in found.values():
-        stream.fence()
+        if stream.edge_id != HUB:  # central's own stream goes on here
+            stream.fence()
     streams.save_streams(connection, found.values())
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from central.checkpoint import KEY_FILE
-from shared.limits import QUANTITY_MAX
+from central.systems import System, Systems, TimeLimits, require_distinct
+from shared.limits import QUANTITY_MAX, SYSTEMS_MAX
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
 VAULT_KEY_FILE_NAME: Final = "vault.key"
@@ -53,6 +54,8 @@ class Config(Section, frozen=True):
         vault_key_file: the master keys of the vault; by default `vault.key` in `data_dir`.
         checkpoints: when the ledger is signed, and by which key.
         clock: simulated time, for the demo.
+        systems: whom central drives, and who tells it what they believe.
+        answers: how long a system's answer may stay out.
     """
 
     data_dir: Path
@@ -62,6 +65,17 @@ class Config(Section, frozen=True):
     checkpoints: Checkpoints = Checkpoints()
     vault_key_file: Path | None = None
     clock: SimulatedClock | None = None
+    systems: Annotated[list[System], Meta(max_length=SYSTEMS_MAX)] = []
+    answers: TimeLimits = TimeLimits()
+
+    def __post_init__(self) -> None:
+        """No two systems share a name, or a role that gets commands."""
+        require_distinct(self.systems)
+
+    @property
+    def driven(self) -> Systems:
+        """The systems, for the core."""
+        return Systems(self.systems, self.answers)
 
     @property
     def vault_key(self) -> Path:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
+    Index,
     Insert,
     NullPool,
     Select,
@@ -25,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from central.tables import ADDED, SCHEMA_VERSION, metadata, schema_version
+from central.tables import ADDED, SCHEMA_VERSION, WIDENED, metadata, schema_version
 from shared.errors import ConfigError, StorageError
 
 FILE_NAME: Final = "central.db"
@@ -66,6 +68,7 @@ def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
             while found is not None and found + 1 in ADDED:
                 found += 1
                 metadata.create_all(connection, ADDED[found])
+                _widen(connection, WIDENED.get(found, ()))
                 connection.execute(update(schema_version).values(version=found))
     except (OSError, SQLAlchemyError) as error:
         raise ConfigError(
@@ -81,6 +84,16 @@ def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
             expected=f"version {SCHEMA_VERSION}; run the program version that made it",
         )
     return connection
+
+
+def _widen(connection: Connection, new: Iterable[Column[Any] | Index]) -> None:
+    for part in new:
+        if isinstance(part, Index):
+            part.create(connection, checkfirst=True)
+            continue
+        table, kind = part.table.name, part.type.compile(connection.dialect)
+        if part.name not in {x["name"] for x in inspect(connection).get_columns(table)}:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {part.name} {kind}")
 
 
 def open_reader(data_dir: Path) -> Connection:

@@ -15,7 +15,20 @@ import msgspec
 from sqlalchemy import Connection, Select, func, or_, select
 
 from central.database import close_database, open_reader
-from central.tables import accounts, exceptions, ledger, orders, poison, shares, tasks, waiting
+from central.tables import (
+    accounts,
+    awaited,
+    beliefs,
+    exceptions,
+    heard,
+    ledger,
+    locks,
+    orders,
+    poison,
+    shares,
+    tasks,
+    waiting,
+)
 from central.views import FROM_EVENTS
 
 
@@ -81,6 +94,10 @@ _QUERIES: Final[dict[str, Select[Any]]] = {
     "tasks": select(tasks),
     "waiting": select(waiting),
     "stock": _stock(),
+    "awaited": select(awaited),
+    "locks": select(locks),
+    "beliefs": select(beliefs),
+    "heard": select(heard),
     "poison": select(poison),
     "exceptions": select(*(x for x in exceptions.c if x.name not in ("number", "noted_ms"))).where(
         FROM_EVENTS

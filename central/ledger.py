@@ -22,6 +22,7 @@ from shared.clock import to_ms
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
 from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
+from shared.topics import HUB
 
 _FROM_BYTES: Final = ("event_id", "source", "type", "correlation_id", "causation_id", "hlc")
 _UNREAD: Final = (None,) * len(_FROM_BYTES)
@@ -174,7 +175,7 @@ def past_of(
     found: list[tuple[int, bytes]] = []
     for part in chunks(sorted({*wanted, *asked.values()})):
         events = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
-            ledger.c.correlation_id.in_(part)
+            ledger.c.correlation_id.in_(part), ledger.c.edge_id != HUB
         )
         for position, raw, order_id in connection.execute(events):
             if order_id in wanted or _concerns(raw, asked.keys()):

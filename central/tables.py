@@ -1,6 +1,6 @@
 """The tables of central's database."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     DDL,
@@ -12,7 +12,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     UniqueConstraint,
@@ -20,13 +19,17 @@ from sqlalchemy import (
     text,
 )
 
-from shared.limits import ID_CHARS_MAX
+from central.columns import Id as _Id
+from central.columns import Position as _Position
+from central.columns import metadata as metadata
+from central.system_tables import awaited as awaited
+from central.system_tables import beliefs as beliefs
+from central.system_tables import heard as heard
+from central.system_tables import locks as locks
+from central.system_tables import sightings as sightings
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
-metadata = MetaData()
-_Id = String(ID_CHARS_MAX)
-_Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
@@ -103,6 +106,7 @@ orders = Table(
     Column("promised_ms", BigInteger),
     Column("opened_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Column("state_ms", BigInteger),  # since when it is in this state; unknown before version 5
 )
 
 tasks = Table(
@@ -319,11 +323,20 @@ exceptions = Table(
     Column("noted_ms", BigInteger, nullable=False),
 )
 
+tasks_by_age = Index(
+    "tasks_by_age", tasks.c.changed_ms, tasks.c.task_id,
+    sqlite_where=text("state = 'issued'"), postgresql_where=text("state = 'issued'"),
+)  # fmt: skip
+
 ADDED: Final[dict[int, tuple[Table, ...]]] = {
     3: (sourcings, activations, prices, lots),
     4: (vault_keys, vault, accesses, forgotten, checkpoints, replays),
+    5: (awaited, locks, beliefs, heard, sightings),
 }
 """What a version has that the one before lacks, where that is all: an upgrade makes it."""
+
+WIDENED: Final[dict[int, tuple[Column[Any] | Index, ...]]] = {5: (orders.c.state_ms, tasks_by_age)}
+"""Columns, which may be null, and indexes that a version adds to tables that were there."""
 
 for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
     for _verb in ("UPDATE", "DELETE"):

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import ledger, publishing
+from deploy import agreement, ledger, publishing
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
@@ -29,6 +29,7 @@ app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
 central.add_typer(contacts)
 central.add_typer(ledger.app)
+central.add_typer(agreement.app)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")

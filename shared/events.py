@@ -22,7 +22,6 @@ from shared.parts import (
     Moment,
     Money,
     Name,
-    Part,
     Plan,
     PlannedLine,
     Reference,
@@ -32,12 +31,10 @@ from shared.parts import (
     TaskAt,
     Text,
 )
-
-
-class Data(Part, frozen=True):
-    """The data of an event; `kind` is the middle of its type, pointsman.{kind}.v1."""
-
-    kind: ClassVar[str]
+from shared.parts import (
+    Data as Data,
+)
+from shared.systems import SYSTEMS
 
 
 class Payment(Data, frozen=True):
@@ -397,4 +394,6 @@ DOWN: Final[tuple[type[Data], ...]] = (
 INNER: Final[tuple[type[Data], ...]] = (PickKept, ShareReturned, EpochBegan)
 """What only central gets."""
 
-BY_TYPE: Final[dict[str, type[Data]]] = {type_of(kind): kind for kind in (*UP, *DOWN, *INNER)}
+BY_TYPE: Final[dict[str, type[Data]]] = {
+    type_of(kind): kind for kind in (*UP, *DOWN, *INNER, *SYSTEMS)
+}

@@ -5,7 +5,7 @@ is no field for card data, so that none is taken.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -40,6 +40,12 @@ FulfilmentKind = Literal["carry_out", "pick_up", "delivery"]
 
 class Part(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """A part of an event's data."""
+
+
+class Data(Part, frozen=True):
+    """The data of an event; `kind` is the middle of its type, pointsman.{kind}.v1."""
+
+    kind: ClassVar[str]
 
 
 # What an order is made of.

@@ -64,6 +64,12 @@ from shared.parts import (  # fmt: skip
 )
 from shared.prices import Prices
 from shared.sourcing import Sourcing
+from shared.system_examples import (
+    CONTACT_MESSAGE,
+    SYSTEM_EXAMPLES,
+    system_channels,
+    system_example,
+)
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 VERSION: Final = "0.1.0"
@@ -141,6 +147,9 @@ def asyncapi() -> dict[str, Any]:
                 "channel": {"$ref": f"#/channels/{key}"},
                 "summary": f"The edge {'takes' if action == 'receive' else 'publishes'} it.",
             }
+    messages[CONTACT_MESSAGE["name"]] = CONTACT_MESSAGE
+    for key, channel, operation in system_channels():
+        channels[key], operations[key] = channel, operation
     edge = {"edge": {"description": "The edge's id, its user at central's broker."}}
     for address, title, content_type, action in _STREAMS:
         key = f"wan.{address.replace('/', '.').replace('{', '').replace('}', '')}"
@@ -221,6 +230,8 @@ assert {
 
 def example(kind: type[Data]) -> Event:
     """One good event of a kind, as it travels; edges' and logged events with their extensions."""
+    if kind in SYSTEM_EXAMPLES:
+        return system_example(kind, _ORDER, _NINE)
     data = _EXAMPLES[kind]
     device = _NODE if kind.kind.startswith(("pick.", "package.", "stock.", "capacity.")) else _TILL
     if kind in UP and kind is not OrderCancelled:
