@@ -18,7 +18,7 @@ WARMED := $(VENV)/.warmed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test bench backlog ledger solvers optima baskets demo torture schemas lock clean
+.PHONY: help install check format test bench backlog ledger solvers optima baskets demo torture migration schemas lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,9 @@ format: $(INSTALLED) ## format the code and order the imports
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-test: $(WARMED) ## all tests, with coverage; installs Mosquitto if it may
+test: $(WARMED) ## all tests, with coverage; installs Mosquitto and PostgreSQL if it may
 	@sh deploy/install/mosquitto.sh
+	@sh deploy/install/postgresql.sh
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90 $(TEST_ARGS)
 
 bench: $(WARMED) ## measure the kernels and the hot path
@@ -74,6 +75,9 @@ demo: $(WARMED) ## one real trading day, end to end; DEMO_ARGS="--once --json re
 torture: $(WARMED) ## break everything while tills pay, then count; TORTURE_ARGS="--seed 2"
 	@sh deploy/install/mosquitto.sh
 	$(BIN)/pointsman torture $(TORTURE_ARGS)
+
+migration: $(INSTALLED) ## write the next revision of central's tables; WHAT="what changes"
+	$(BIN)/python -m central.migrations $(WHAT)
 
 schemas: $(INSTALLED) ## write the JSON Schemas, the examples and the AsyncAPI document
 	$(BIN)/pointsman schema export

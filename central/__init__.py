@@ -29,4 +29,5 @@ Central never routes an order. The parts, from the pure ones outwards:
     admin       what an operator asks of it
     link        the wire: MQTT
     daemon      start, log, stop
+    api         the HTTP API, a process of its own; queries: its SQL; private: secret files
 """

@@ -53,7 +53,7 @@ class Replay(Frame, frozen=True):
     sequence: Annotated[int, Meta(ge=1, le=SEQUENCE_MAX)] | None = None
 
 
-Person = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
+Person = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, pattern=r"^[^\x00]+$")]
 """Who asks, as they call themselves: central's broker has let them in, and knows no more."""
 
 

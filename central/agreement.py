@@ -6,12 +6,11 @@ apart: nobody can say whether they agree.
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, false, func, or_, select
 
-from central.database import close_database, open_reader
+from central.database import Location, close_database, open_reader
 from central.tables import beliefs, orders
 
 PAGE: Final = 500
@@ -77,17 +76,17 @@ def differences(
     return [Difference(*row) for row in connection.execute(query)]
 
 
-def read_agreement(data_dir: Path, words: Mapping[str, Words]) -> Iterator[Rate | Difference]:
-    """Each system's rate, followed by what differs; the file is only read.
+def read_agreement(location: Location, words: Mapping[str, Words]) -> Iterator[Rate | Difference]:
+    """Each system's rate, followed by what differs; the database is only read.
 
     Args:
-        data_dir: of a central that may be running.
+        location: of the database of a central that may be running.
         words: by system.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         for system, known in words.items():
             with connection.begin():

@@ -7,7 +7,8 @@ with checkpoints and replays where they happened; the last line holds the ends o
 
 import gzip
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Annotated, ClassVar, Final, Literal, cast
 
@@ -18,11 +19,18 @@ from msgspec import Meta, Raw, Struct
 from central import ledger, streams, views
 from central.chains import BrokenError, BrokenLedgerError, Verdict, Walk, require_whole
 from central.checkpoint import Head, Hex, Signatures, Signed
-from central.database import Database, close_database, open_database, open_reader, transaction
+from central.database import (
+    Database,
+    Location,
+    close_database,
+    open_database,
+    open_reader,
+    sole_writer,
+    transaction,
+)
 from central.rebuild import rebuild
 from central.stream import Stream, again
 from shared.errors import PointsmanError
-from shared.lock import locked
 from shared.topics import HUB
 
 CHUNK: Final = 1_000
@@ -57,6 +65,7 @@ class _Place(_Line, frozen=True, kw_only=True):
     epoch: Number
     sequence: Number
     hash: Hex
+    received_ms: int | None = None
     poison: tuple[str, str] | None = None  # code and detail
 
 
@@ -92,7 +101,7 @@ _decoder = msgspec.json.Decoder(_Any)
 _encoder = msgspec.json.Encoder()
 
 
-def export_file(data_dir: Path, path: Path) -> int:
+def export_file(location: Location, path: Path) -> int:
     """Write the ledger of a central that may be running to a file; returns how many entries.
 
     Raises:
@@ -101,11 +110,15 @@ def export_file(data_dir: Path, path: Path) -> int:
         ArchiveError: the file cannot be written.
     """
     partial = path.with_name(path.name + ".partial")
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         walk = Walk(Signatures())
-        with connection.begin(), _opened(partial, "wb", packed=_is_packed(path)) as file:
-            for line in _lines_of(connection, walk):
+        with (
+            connection.begin(),
+            _opened(partial, "wb", packed=_is_packed(path)) as file,
+            closing(_lines_of(connection, walk)) as lines,
+        ):
+            for line in lines:
                 file.write(_encoder.encode(line) + b"\n")
         partial.replace(path)
     except BrokenError as error:
@@ -137,14 +150,14 @@ def verify_archive(path: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Verd
 
 
 def import_file(
-    data_dir: Path, path: Path, *, now_ms: int, trusted: Iterable[Ed25519PublicKey] = ()
+    location: Location, path: Path, *, now_ms: int, trusted: Iterable[Ed25519PublicKey] = ()
 ) -> int:
     """Take an exported ledger into an empty central that is stopped, and make its views.
 
     All edges are fenced by it: their shares were the other central's.
 
     Args:
-        data_dir: central's; made if it does not exist.
+        location: of central's database; a folder is made if it does not exist.
         path: the file.
         now_ms: when exceptions are noted.
         trusted: see `central.checkpoint.Signatures`.
@@ -159,15 +172,15 @@ def import_file(
         ConfigError: the folder cannot be used, or central runs.
         StorageError: the database could not do it; nothing was changed.
     """
-    with locked(data_dir):
-        connection = open_database(data_dir)
+    with sole_writer(location):
+        connection = open_database(location)
         try:
             with transaction(connection):
                 if streams.load_streams(connection) or ledger.last_position(connection):
                     raise NotEmptyError(
                         "this central has heard of edges before",
-                        place=str(data_dir),
-                        expected="an empty folder, or one that does not exist",
+                        place=str(location),
+                        expected="an empty folder, one that does not exist, or an empty database",
                     )
                 walk = Walk(Signatures(trusted))
                 _restore(connection, _walked(path, walk), walk)
@@ -181,34 +194,36 @@ def import_file(
     return walk.entries
 
 
-def _lines_of(connection: Database, walk: Walk) -> Iterator[_Any]:
+def _lines_of(connection: Database, walk: Walk) -> Generator[_Any]:
     faults = views.load_faults(connection)
     replays = views.load_replays(connection)
     yield _First(version=1)
-    for row in ledger.history(connection):
-        if isinstance(row, Signed):
-            walk.checkpoint(row)
-            body = row.body.decode("utf-8")
-            signature = row.signature.hex()
-            yield _Checkpoint(
-                number=row.number, position=row.position, body=body, signature=signature
+    with closing(ledger.history(connection)) as rows:
+        for row in rows:
+            if isinstance(row, Signed):
+                walk.checkpoint(row)
+                body = row.body.decode("utf-8")
+                signature = row.signature.hex()
+                yield _Checkpoint(
+                    number=row.number, position=row.position, body=body, signature=signature
+                )
+                continue
+            position, edge_id, epoch, sequence, digest, raw = row[:6]
+            walk.take(position, edge_id, epoch, sequence, raw, digest)
+            poison = faults.get((edge_id, epoch, sequence))
+            packed = b"\n" in raw
+            yield (_Packed if packed else _Entry)(
+                position=position,
+                edge_id=edge_id,
+                epoch=epoch,
+                sequence=sequence,
+                hash=digest.hex(),
+                received_ms=row.received_ms,
+                poison=poison,
+                event=raw if packed else Raw(raw),
             )
-            continue
-        position, edge_id, epoch, sequence, digest, raw = row[:6]
-        walk.take(position, edge_id, epoch, sequence, raw, digest)
-        poison = faults.get((edge_id, epoch, sequence))
-        packed = b"\n" in raw
-        yield (_Packed if packed else _Entry)(
-            position=position,
-            edge_id=edge_id,
-            epoch=epoch,
-            sequence=sequence,
-            hash=digest.hex(),
-            poison=poison,
-            event=raw if packed else Raw(raw),
-        )
-        for key in replays.get(position, ()):
-            yield _Replay(edge_id=key[0], epoch=key[1], sequence=key[2])
+            for key in replays.get(position, ()):
+                yield _Replay(edge_id=key[0], epoch=key[1], sequence=key[2])
     ends = ledger.load_ends(connection)
     walk.end(ends)
     yield _Last(streams=[Head(x, epoch, at, head.hex()) for x, epoch, at, head in ends if epoch])
@@ -243,7 +258,7 @@ def _restore(connection: Database, lines: Iterator[_Any], walk: Walk) -> None:
                 position = line.position
                 raw, digest = bytes(line.event), bytes.fromhex(line.hash)
                 entry = again(line.edge_id, line.epoch, line.sequence, raw, digest)
-                entries.append((position, entry))
+                entries.append((position, entry, line.received_ms))
                 if line.poison is not None:
                     faults.append((entry, line.poison))
             elif isinstance(line, _Replay):

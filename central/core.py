@@ -54,9 +54,6 @@ from shared.frames import (
 from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
 from shared.network import Network
 
-PRESENT_MS: Final = 30_000
-"""An edge that was heard within this time is expected to do what it is asked."""
-
 REVIEW_MS: Final = 5_000
 """How often lines that wait and debts are looked at again."""
 
@@ -107,14 +104,9 @@ class Central:
         self._unwiped = False
         self._systems = systems or Systems()
         with transaction(connection):
-            documents = console.documents_of(connection)
-            found = {stream.edge_id: stream for stream in streams.load_streams(connection)}
-            self._hub = correspondence.load_head(connection, found.pop(topics.HUB, None))
             self._post = Post(connection, keyring, self._systems)
             self._vigil = Vigil(self._systems)
-        for stream in found.values():
-            self._keep(stream, 0)
-        self._learn(documents)
+            self._remember(0)
 
     @property
     def edges(self) -> frozenset[str]:
@@ -135,8 +127,7 @@ class Central:
             elapsed_ms: time of a clock that only moves forward, for patience.
         """
         self._now_ms = self._post.now_ms = now_ms
-        said = Burst()
-        out: list[Message] = []
+        said, out = Burst(), list[Message]()
         for message in burst:
             try:
                 self._sort(message, said, out, elapsed_ms)
@@ -312,6 +303,16 @@ class Central:
             return
         self._take_over(outcome, elapsed_ms)
 
+    def _remember(self, elapsed_ms: int) -> None:
+        """Read what is kept in memory of the database. Inside a transaction."""
+        found = {stream.edge_id: stream for stream in streams.load_streams(self._connection)}
+        self._hub = correspondence.load_head(self._connection, found.pop(topics.HUB, None))
+        for stream in found.values():
+            self._keep(stream, elapsed_ms)
+        self._learn(console.documents_of(self._connection))
+        self._post.remember()
+        self._unsure = False
+
     def _turn(self, elapsed_ms: int, job: Callable[[Turn, Unfit], T]) -> T:
         """Do a job in one transaction.
 
@@ -319,15 +320,21 @@ class Central:
             StorageError: the database could not do it; nothing of it is kept.
         """
         unfit: Unfit = {}
-        memory = Memory(
-            self._streams, self._fenced, self._present(elapsed_ms), self._territory,
-            self._documents, self._hub, self._systems,
-        )  # fmt: skip
         while True:
             try:
                 with transaction(self._connection) as connection:
+                    if self._unsure:
+                        self._remember(elapsed_ms)
+                    memory = Memory(
+                        self._streams, self._fenced, self._present(elapsed_ms), self._territory,
+                        self._documents, self._hub, self._systems,
+                    )  # fmt: skip
                     turn = Turn(connection, memory, self._policy, self._keyring, self._now_ms)
                     return job(turn, unfit)
+            except StorageError:
+                # A server that went while it committed may have done so or not.
+                self._unsure = True
+                raise
             except UnfitError as error:
                 # Each round takes one event's effect out, so this ends.
                 # As text: a traceback with its variables would show what was in the event.
@@ -336,11 +343,7 @@ class Central:
                 unfit[error.key] = error.fault
 
     def _present(self, elapsed_ms: int) -> frozenset[str]:
-        return frozenset(
-            edge_id
-            for edge_id, line in self._lines.items()
-            if line.heard_ms is not None and elapsed_ms - line.heard_ms <= PRESENT_MS
-        )
+        return frozenset(x for x, line in self._lines.items() if line.present(elapsed_ms))
 
     def _take_over(self, outcome: Outcome, elapsed_ms: int) -> None:
         """Remember what was made durable, and tell what is news."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_
 
 from central.database import insert_all, rows_in, upsert, where_in
 from central.dealings import Awaited, Belief, Dealings, Lock
@@ -59,7 +59,7 @@ _OVERDUE_TASKS: Final = (
     select(tasks.c.task_id, tasks.c.order_id, tasks.c.node_id, tasks.c.changed_ms)
     .add_columns(tasks.c.units, awaited.c.command_id)
     .join_from(tasks, awaited, awaited.c.task_id == tasks.c.task_id, isouter=True)
-    .where(tasks.c.state == "issued")
+    .where(tasks.c.state == literal_column("'issued'"))
     .where(tuple_(tasks.c.changed_ms, tasks.c.task_id) > tuple_(bindparam("at"), bindparam("of")))
     .where(tasks.c.changed_ms <= bindparam("before"))
     .order_by(tasks.c.changed_ms, tasks.c.task_id)

@@ -55,7 +55,7 @@ class Courier:
     """A system's commands.
 
     Args:
-        last: position of the newest open command; 0: there is none.
+        last: position of the newest open command that is known; 0: none is.
     """
 
     def __init__(self, last: int) -> None:

@@ -39,7 +39,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with locked(config.data_dir):
-        connection = open_database(config.data_dir)
+        connection = open_database(config.location)
         try:
             keyring = _keyring(config, connection)
             make_key(config.key_file)

@@ -1,130 +1,137 @@
 """How the database is opened, what a transaction is, and writing many rows at once."""
 
 import contextlib
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Index,
     Insert,
-    NullPool,
     Select,
     Table,
     bindparam,
-    create_engine,
-    event,
     insert,
-    inspect,
     select,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import SQLAlchemyError
 
-from central.tables import ADDED, SCHEMA_VERSION, WIDENED, metadata, schema_version
+from central import postgres, schema, sqlite
+from central.postgres import Server
+from central.sqlite import FILE_NAME, IN_ITEMS_MAX
 from shared.errors import ConfigError, StorageError
-
-FILE_NAME: Final = "central.db"
-IN_ITEMS_MAX: Final = 500
-"""Values in one IN list."""
+from shared.lock import locked
 
 Database: TypeAlias = Connection
 """The open database, for those who pass it on and speak no SQL."""
 
+Location: TypeAlias = Path | Server
+"""Where a database is: the folder of an SQLite file, or a PostgreSQL server."""
 
-def open_database(data_dir: Path, *, vfs: str = "") -> Connection:
-    """The one connection to central's SQLite file, made or upgraded on first use.
 
-    Everything runs over this connection: SQLite before 3.51.3 can corrupt its log when two
-    connections of a file write or checkpoint at once.
+def open_database(location: Location, *, vfs: str = "") -> Connection:
+    """The one connection that writes to central's database, made or upgraded on first use.
+
+    On SQLite everything runs over this connection: before 3.51.3 it can corrupt its log when two
+    connections of a file write or checkpoint at once. A connection to a server that was lost is
+    made anew by the next transaction.
 
     Args:
-        data_dir: the directory; made if it does not exist.
+        location: where; a folder is made if it does not exist.
         vfs: name of an SQLite VFS to open the file with, for the simulator; empty: SQLite's own.
 
     Raises:
-        ConfigError: the directory cannot be used, or the file is of another version.
+        ConfigError: the database cannot be used, is of another version, or another central
+            writes to it (of an SQLite file, `sole_writer` says so).
     """
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        connection = _connect(data_dir / FILE_NAME, "synchronous=FULL", vfs=vfs)
-        with connection.begin():
-            known = inspect(connection).get_table_names()
-            found = (
-                connection.scalar(select(schema_version.c.version))
-                if schema_version.name in known
-                else None
-            )
-            if found is None and not known:
-                metadata.create_all(connection, checkfirst=False)
-                connection.execute(insert(schema_version).values(version=SCHEMA_VERSION))
-                found = SCHEMA_VERSION
-            while found is not None and found + 1 in ADDED:
-                found += 1
-                metadata.create_all(connection, ADDED[found])
-                _widen(connection, WIDENED.get(found, ()))
-                connection.execute(update(schema_version).values(version=found))
-    except (OSError, SQLAlchemyError) as error:
-        raise ConfigError(
-            f"the database cannot be opened: {error}",
-            place="data_dir",
-            expected="a directory that this user may write to",
-        ) from None
-    if found != SCHEMA_VERSION:
-        close_database(connection)
-        raise ConfigError(
-            f"{data_dir / FILE_NAME} has schema version {found}",
-            place="data_dir",
-            expected=f"version {SCHEMA_VERSION}; run the program version that made it",
-        )
+    if isinstance(location, Path):
+        try:
+            location.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(location, error) from None
+    with _opening(location, reading=False, vfs=vfs) as connection:
+        if isinstance(location, Server):
+            postgres.require_fit(connection, location)
+        schema.bring_up(connection, _name(location))
     return connection
 
 
-def _widen(connection: Connection, new: Iterable[Column[Any] | Index]) -> None:
-    for part in new:
-        if isinstance(part, Index):
-            part.create(connection, checkfirst=True)
-            continue
-        table, kind = part.table.name, part.type.compile(connection.dialect)
-        if part.name not in {x["name"] for x in inspect(connection).get_columns(table)}:
-            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {part.name} {kind}")
-
-
-def open_reader(data_dir: Path) -> Connection:
+def open_reader(location: Location) -> Connection:
     """A connection that only reads, and never checkpoints: for reports and `verify`.
 
     Raises:
         ConfigError: there is no database, or it is of another version.
     """
-    require_database(data_dir)
-    connection = _connect(data_dir / FILE_NAME, "query_only=ON", mode="ro")
-    with connection.begin():
-        found = connection.scalar(select(schema_version.c.version))
-    if found != SCHEMA_VERSION:
-        close_database(connection)
-        raise ConfigError(
-            f"{data_dir / FILE_NAME} has schema version {found}",
-            place="data_dir",
-            expected=f"version {SCHEMA_VERSION}; a start of central makes it so",
-        )
+    require_database(location)
+    with _opening(location, reading=True) as connection:
+        schema.require_current(connection, _name(location))
     return connection
 
 
-def require_database(data_dir: Path) -> None:
-    """See that there is a database.
+@contextlib.contextmanager
+def _opening(location: Location, *, reading: bool, vfs: str = "") -> Iterator[Connection]:
+    """Connect, and look what is there in one transaction; closed again if it will not do."""
+    try:
+        if isinstance(location, Path):
+            connection = sqlite.connect(location / FILE_NAME, reading=reading, vfs=vfs)
+        else:
+            connection = postgres.connect(location, reading=reading)
+    except SQLAlchemyError as error:
+        raise _unusable(location, error) from None
+    try:
+        with connection.begin():
+            yield connection
+    except SQLAlchemyError as error:
+        close_database(connection)
+        raise _unusable(location, error) from None
+    except ConfigError:
+        close_database(connection)
+        raise
+
+
+def _unusable(location: Location, error: Exception) -> ConfigError:
+    told = getattr(error, "orig", None) or error
+    if isinstance(location, Path):
+        return ConfigError(
+            f"the database cannot be opened: {told}",
+            place="data_dir",
+            expected="a directory that this user may write to",
+        )
+    return ConfigError(
+        f"the database {location} cannot be opened: {told}",
+        place="database",
+        expected="a running server, a database of it that is ours alone, and who may write there",
+    )
+
+
+def _name(location: Location) -> str:
+    return str(location / FILE_NAME if isinstance(location, Path) else location)
+
+
+def require_database(location: Location) -> None:
+    """See that there is a database; a server is asked when it is opened.
 
     Raises:
         ConfigError: there is none.
     """
-    path = data_dir / FILE_NAME
-    if not path.is_file():
-        raise ConfigError(f"there is no {path}", place="data_dir", expected="central's data_dir")
+    if isinstance(location, Path) and not (location / FILE_NAME).is_file():
+        raise ConfigError(
+            f"there is no {location / FILE_NAME}", place="data_dir", expected="central's data_dir"
+        )
+
+
+def sole_writer(location: Location) -> contextlib.AbstractContextManager[None]:
+    """Hold a database against any other central. A server's is held by being open.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    return locked(location) if isinstance(location, Path) else contextlib.nullcontext()
 
 
 def close_database(connection: Connection) -> None:
@@ -133,72 +140,37 @@ def close_database(connection: Connection) -> None:
     connection.engine.dispose()
 
 
-def wipe_log(connection: Connection) -> bool:
-    """Move everything from the write-ahead log into the file, and empty the log.
+def _is_server(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
-    What was overwritten in the file may be read there until then.
+
+def wipe_log(connection: Connection) -> bool:
+    """Take out of the database's files what was overwritten, as far as its kind allows.
+
+    SQLite: everything goes from the write-ahead log into the file, and the log is emptied; what was
+    overwritten may be read there until then. PostgreSQL: see `central.postgres.wipe_log`.
 
     Returns:
         Whether it is done; not while somebody reads. To be tried again later.
     """
-    file = connection.connection.driver_connection
-    assert isinstance(file, sqlite3.Connection)
-    try:
-        (before,) = file.execute("PRAGMA busy_timeout").fetchone()
-        file.execute("PRAGMA busy_timeout=0")  # the edges do not wait for a reader
-        try:
-            busy, _, _ = file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            file.execute(f"PRAGMA busy_timeout={before}")
-    except sqlite3.Error:
-        return False
-    return not busy
+    if _is_server(connection):
+        return postgres.wipe_log(connection)
+    return sqlite.wipe_log(connection)
 
 
 def compact(connection: Connection) -> None:
-    """Write the whole file anew, without what was deleted; it needs as much room again.
+    """Write all files anew, without what was deleted; it needs as much room again.
 
     Raises:
         StorageError: the database could not do it; it is as it was.
     """
-    file = connection.connection.driver_connection
-    assert isinstance(file, sqlite3.Connection)
-    try:
-        file.execute("VACUUM")
-    except sqlite3.Error as error:
-        raise StorageError(
-            f"the database cannot be written anew: {error}",
-            place="database",
-            expected="as much free space as the database takes",
-        ) from error
+    (postgres if _is_server(connection) else sqlite).compact(connection)
 
 
-def _connect(path: Path, pragma: str, mode: str = "rwc", vfs: str = "") -> Connection:
-    uri = f"{path.resolve().as_uri()}?mode={mode}" + (f"&vfs={vfs}" if vfs else "")
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True),
-        poolclass=NullPool,
-        hide_parameters=True,  # an error message must not carry contact details into a log
-        insertmanyvalues_page_size=IN_ITEMS_MAX,
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # transactions begin where we say, not where sqlite3 does
-        if mode != "ro":
-            connection.execute("PRAGMA journal_mode=WAL")
-            # No page keeps a copy of a key that was moved or overwritten in it (central.vault).
-            connection.execute("PRAGMA secure_delete=FAST")
-        connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA busy_timeout=2000")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if mode == "ro" else "BEGIN IMMEDIATE")
-
-    return engine.connect()
+def count_on(connection: Connection, column: Column[int]) -> None:
+    """Rows were written with numbers from elsewhere: those to come go on after the greatest."""
+    if _is_server(connection):  # SQLite does so by itself
+        postgres.count_on(connection, column)
 
 
 @contextlib.contextmanager
@@ -213,7 +185,9 @@ def transaction(connection: Connection) -> Iterator[Connection]:
             yield connection
     except SQLAlchemyError as error:
         raise StorageError(
-            f"{type(error).__name__}: {error}", place="database", expected="a working disk"
+            f"{type(error).__name__}: {error}",
+            place="database",
+            expected="a working disk, or a server that answers",
         ) from error
 
 
@@ -239,9 +213,10 @@ def accumulate(
 @cache
 def _merging(
     dialect: str, table: Table, overwrite: tuple[str, ...], *, adding: bool = False
-) -> "sqlite.Insert | postgresql.Insert":
+) -> "sqlite_dialect.Insert | postgresql.Insert":
     """An insert for rows that may exist; built once, since building takes longer than running."""
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    server = dialect == "postgresql"
+    statement = postgresql.insert(table) if server else sqlite_dialect.insert(table)
     keys = [column.name for column in table.primary_key]
     new = statement.excluded
     change: dict[str, Any] = {name: new[name] for name in overwrite}

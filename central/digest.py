@@ -8,13 +8,12 @@ the ledger; the split of stock between pool and shares (central's own decisions)
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import BigInteger, Connection, Select, cast, func, or_, select
 
-from central.database import close_database, open_reader
+from central.database import Location, close_database, open_reader
 from central.tables import (
     accounts,
     awaited,
@@ -45,13 +44,13 @@ def digests(connection: Connection) -> dict[str, Digest]:
             for name, query in _QUERIES.items()}  # fmt: skip
 
 
-def read_digests(data_dir: Path) -> dict[str, Digest]:
-    """The same of a central that may be running: the file is only read.
+def read_digests(location: Location) -> dict[str, Digest]:
+    """The same of a central that may be running: the database is only read.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             return digests(connection)
@@ -74,7 +73,11 @@ def _digest(rows: Iterable[Any]) -> Digest:
 
 def _stock() -> Select[Any]:
     held = (
-        select(shares.c.node_id, shares.c.sku, func.sum(shares.c.units).label("units"))
+        select(
+            shares.c.node_id,
+            shares.c.sku,
+            cast(func.sum(shares.c.units), BigInteger).label("units"),
+        )
         .group_by(shares.c.node_id, shares.c.sku)
         .subquery()
     )

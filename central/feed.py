@@ -34,9 +34,9 @@ WINDOW_ITEMS_MAX: Final = 32
 PATIENCE_MS: Final = 2_000
 PATIENCE_MS_MAX: Final = 60_000
 
-
 AWAY_MS: Final = 30_000
-"""An edge that was silent for so long was away."""
+"""An edge that was silent for longer was away; of others it is expected that they do what they
+are asked."""
 
 
 class Item(NamedTuple):
@@ -188,8 +188,12 @@ class Line:
         """Whether anybody listens whom the feed is for."""
         return self.stream.epoch > 0 and not self.stream.fenced and not self.stream.closed
 
+    def present(self, elapsed_ms: int) -> bool:
+        """Whether the edge was heard lately."""
+        return self.heard_ms is not None and elapsed_ms - self.heard_ms <= AWAY_MS
+
     def hear(self, elapsed_ms: int, now_ms: int) -> None:
         """The edge says something."""
-        if self.heard_ms is None or elapsed_ms - self.heard_ms > AWAY_MS:
+        if not self.present(elapsed_ms):
             self.back_ms = now_ms
         self.heard_ms = elapsed_ms

@@ -3,15 +3,14 @@
 A task moves by `shared.tasks`. All reports of a task come from one edge, so they come in order;
 the task itself (`pick.requested`) comes from another edge and may arrive after them.
 
-An order's state is a function of its lines and tasks (`order_state`), so it does not depend
-on which edge's stream was read first; `ORDER_STEPS` says which changes are part of a normal
-life. What does not fit is noted and has no effect on the views; the ledger keeps it.
+The states and the steps between them are in `central.lifecycle`. What does not fit is noted and
+has no effect on the views; the ledger keeps it.
 """
 
 from collections.abc import Iterable
-from typing import get_args
 
-from central.desk import Desk, Misfit, Order, OrderState, Task
+from central.desk import Desk, Misfit, Order, Task
+from central.lifecycle import fits, order_state
 from shared.clock import to_ms
 from shared.envelope import Event
 from shared.events import (
@@ -19,84 +18,15 @@ from shared.events import (
     OrderAccepted,
     OrderCancelled,
     OrderParked,
+    PackageShipped,
     PickReport,
     PickRequested,
     PickShort,
     RoutePlanned,
 )
-from shared.parts import Plan
+from shared.parts import Plan, PlannedLine
 from shared.systems import AboutOrder
-from shared.tasks import TaskState, after
-
-# How far along an order's task is, for the order.
-PROGRESS: dict[TaskState, int] = {
-    "issued": 0, "accepted": 1, "completed": 1, "packed": 2, "shipped": 3,
-    "delivered": 4,
-}  # fmt: skip
-
-# From, to. "accepted" is also where an order stands before anything is known. Steps back are
-# normal where a package failed, or another one became known; so are leaps ahead: the package
-# that was behind all others may have failed.
-ORDER_STEPS: dict[OrderState, frozenset[OrderState]] = {
-    "accepted": frozenset(get_args(OrderState)) - {"accepted"},
-    "parked": frozenset({"part_parked", "planned", "picking", "accepted", "cancelled"}),
-    "part_parked": frozenset(
-        {"parked", "planned", "picking", "packed", "shipped", "delivered", "accepted", "cancelled"}
-    ),
-    "planned": frozenset(
-        {
-            "picking",
-            "packed",
-            "shipped",
-            "delivered",
-            "parked",
-            "part_parked",
-            "accepted",
-            "cancelled",
-        }
-    ),
-    "picking": frozenset(
-        {
-            "packed",
-            "shipped",
-            "delivered",
-            "planned",
-            "parked",
-            "part_parked",
-            "accepted",
-            "cancelled",
-        }
-    ),
-    "packed": frozenset({"shipped", "delivered", "picking", "part_parked", "cancelled"}),
-    "shipped": frozenset({"delivered", "picking", "part_parked"}),
-    "delivered": frozenset({"picking", "shipped", "part_parked"}),
-    "cancelled": frozenset(),
-}
-
-
-def order_state(order: Order, tasks: Iterable[Task], parked: int) -> OrderState:
-    """The state of an order; the first line that applies.
-
-    Args:
-        order: what its own events say.
-        tasks: all its tasks that are known.
-        parked: units of it that wait.
-    """
-    live = [PROGRESS[task.state] for task in tasks if task.live()]
-    least, most = min(live, default=0), max(live, default=0)
-    if order.cancelled and most < PROGRESS["shipped"]:
-        return "cancelled"
-    if parked:
-        return "parked" if parked >= order.units and not live else "part_parked"
-    if not live:
-        return "accepted" if order.promised_ms is None else "planned"
-    if least >= PROGRESS["delivered"]:
-        return "delivered"
-    if least >= PROGRESS["shipped"]:
-        return "shipped"
-    if least >= PROGRESS["packed"]:
-        return "packed"
-    return "picking" if most > 0 else "planned"
+from shared.tasks import after
 
 
 def mentions(event: Event, data: Data) -> tuple[str | None, str | None]:
@@ -211,6 +141,8 @@ def _requested(desk: Desk, data: PickRequested, time_ms: int) -> list[Misfit]:
     task.changed_ms = max(task.changed_ms, time_ms)
     desk.put_task(task)
     desk.changed_tasks.add(task.task_id)
+    if task.missing > task.units:  # It was reported before the task was known.
+        return [_too_many(task, task.missing, data.order_id)]
     return []
 
 
@@ -242,11 +174,25 @@ def _reported(
     if state is None:
         detail = f"{data.kind} for task {task.task_id}, which is {task.state}"
         return task.order_id, [*misfits, Misfit("wrong_state", detail, task.order_id)]
+    told = _units(data.missing) if isinstance(data, PickShort) else 0
+    left = _units(data.lines) if isinstance(data, PackageShipped) else 0
+    if 0 < task.units < task.missing + max(told, left):
+        return task.order_id, [*misfits, _too_many(task, max(told, left), task.order_id)]
     task.state = state
     task.changed_ms = max(task.changed_ms, to_ms(event.time))
-    if isinstance(data, PickShort):
-        task.missing += sum(line.quantity for line in data.missing)
+    task.missing += told
     return task.order_id, misfits
+
+
+def _units(lines: Iterable[PlannedLine]) -> int:
+    return sum(line.quantity for line in lines)
+
+
+def _too_many(task: Task, units: int, order_id: str | None) -> Misfit:
+    detail = f"{units} units of task {task.task_id}, which has {task.units - task.missing} left"
+    if task.missing > task.units:
+        detail = f"{units} units are missing of task {task.task_id}, which has {task.units}"
+    return Misfit("too_many_units", detail, order_id)
 
 
 def _follow(desk: Desk, order_id: str, time_ms: int) -> list[Misfit]:
@@ -265,6 +211,6 @@ def _follow(desk: Desk, order_id: str, time_ms: int) -> list[Misfit]:
     order.changed_ms = max(order.changed_ms, time_ms)
     if state != before or order.state_ms is None:
         order.state_ms = time_ms
-    if state == before or state in ORDER_STEPS[before]:
+    if fits(before, state):
         return []
     return [Misfit("order_step", f"order went from {before} to {state}", order_id)]

@@ -59,7 +59,7 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
     rejoined = [edge_id for edge_id, hello in burst.hellos if _greet(turn, edge_id, hello)]
     entries = [_marked(x, unfit) for x in _take(turn, burst.logs)]
     if entries:
-        ledger.append(turn.connection, entries)
+        ledger.append(turn.connection, entries, turn.now_ms)
         turn.outcome.entries = len(entries)
         turn.outcome.poisoned = [entry for entry in entries if entry.fault is not None]
         views.save_poison(turn.connection, turn.outcome.poisoned)

@@ -5,13 +5,13 @@ Lines of base64, the newest key first. More than one: a rotation is under way.
 
 import base64
 import binascii
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from central.private import replace_private
 from central.sealing import KEY_BYTES, Keyring
 from shared.errors import ConfigError
 
@@ -102,30 +102,11 @@ def _key_of(line: str, place: str) -> bytes:
 
 def _write(path: Path, masters: list[bytes]) -> None:
     """Replace the file, durably; its owner stays."""
-    new = path.with_name(path.name + ".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.unlink(missing_ok=True)
-        with open(new, "wb", opener=_private) as file:
-            if path.exists():
-                was = path.stat()
-                os.fchown(file.fileno(), was.st_uid, was.st_gid)
-            file.write(b"".join(base64.b64encode(x) + b"\n" for x in masters))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_private(path, b"".join(base64.b64encode(x) + b"\n" for x in masters))
     except OSError as error:
         raise ConfigError(
             f"the key file of the vault cannot be written: {error}",
             place="vault_key_file",
             expected="a file in a folder that this user may write to, or a key file that exists",
         ) from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_EXCL, 0o600)

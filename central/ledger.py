@@ -4,8 +4,8 @@ The hash of an entry covers the one before in the same stream and its own bytes;
 beside are read from those bytes, and are held against them when the ledger is verified.
 """
 
-from collections.abc import Container, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Container, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,7 +15,15 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from central.chains import BrokenError, Verdict, Walk
 from central.checkpoint import Head, Signatures, Signed, Signer
-from central.database import chunks, close_database, insert_all, open_reader, rows_in
+from central.database import (
+    Location,
+    chunks,
+    close_database,
+    count_on,
+    insert_all,
+    open_reader,
+    rows_in,
+)
 from central.stream import Entry, Stream, again
 from central.tables import checkpoints, epochs, ledger, orders, streams, tasks
 from shared.clock import to_ms
@@ -28,28 +36,33 @@ _FROM_BYTES: Final = ("event_id", "source", "type", "correlation_id", "causation
 _UNREAD: Final = (None,) * len(_FROM_BYTES)
 _PLACES: Final = [ledger.c[x] for x in ("position", "edge_id", "epoch", "sequence", "hash")]
 _HEADS: Final = select(*_PLACES).where(ledger.c.position > bindparam("after"))
-_ROWS: Final = select(*_PLACES, ledger.c.raw, *(ledger.c[x] for x in _FROM_BYTES))
+_ROWS: Final = select(
+    *_PLACES, ledger.c.raw, ledger.c.received_ms, *(ledger.c[x] for x in _FROM_BYTES)
+)
 _CHECKPOINTS: Final = select(checkpoints).order_by(checkpoints.c.number)
 _LAST_CHECKPOINT: Final = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
 
 
-def append(connection: Connection, entries: Iterable[Entry]) -> None:
+def append(connection: Connection, entries: Iterable[Entry], received_ms: int) -> None:
     """Write entries to the ledger. `central.stream` has put them in order and chained them."""
-    insert_all(connection, ledger, [_row(entry) for entry in entries])
+    insert_all(connection, ledger, [_row(entry, received_ms) for entry in entries])
 
 
-def restore(connection: Connection, entries: Iterable[tuple[int, Entry]]) -> None:
-    """Write entries to the ledger at the positions that they had in another."""
-    insert_all(connection, ledger, [{"position": at} | _row(entry) for at, entry in entries])
+def restore(connection: Connection, entries: Iterable[tuple[int, Entry, int | None]]) -> None:
+    """Write entries to the ledger at the positions, and of the times, that they had in another."""
+    rows = [{"position": at} | _row(entry, received_ms) for at, entry, received_ms in entries]
+    insert_all(connection, ledger, rows)
+    count_on(connection, ledger.c.position)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry, received_ms: int | None) -> dict[str, Any]:
     return {
         "edge_id": entry.edge_id,
         "epoch": entry.epoch,
         "sequence": entry.sequence,
         "raw": entry.raw,
         "hash": entry.hash,
+        "received_ms": received_ms,
         **dict(zip(_FROM_BYTES, _columns(entry.event), strict=True)),
     }
 
@@ -219,39 +232,43 @@ def verify(connection: Connection, trusted: Iterable[Ed25519PublicKey] = ()) -> 
 
 
 def _walk(connection: Connection, walk: Walk) -> None:
-    for row in history(connection):
-        if isinstance(row, Signed):
-            walk.checkpoint(row)
-            continue
-        position, edge_id, epoch, sequence, digest, raw = row[:6]
-        walk.take(position, edge_id, epoch, sequence, raw, digest)
-        if not _fit(row[6:], raw):
-            reason = "a column differs from the bytes"
-            raise walk.broken(position, edge_id, epoch, sequence, reason)
+    with closing(history(connection)) as rows:
+        for row in rows:
+            if isinstance(row, Signed):
+                walk.checkpoint(row)
+                continue
+            position, edge_id, epoch, sequence, digest, raw = row[:6]
+            walk.take(position, edge_id, epoch, sequence, raw, digest)
+            if not _fit(row[7:], raw):
+                reason = "a column differs from the bytes"
+                raise walk.broken(position, edge_id, epoch, sequence, reason)
     walk.end(load_ends(connection))
 
 
-def history(connection: Connection) -> Iterator[Any]:
-    """The rows of `rows_of` with the checkpoints among them, each where it was made."""
-    signed = load_checkpoints(connection)
-    due = next(signed, None)
-    for row in rows_of(connection):
-        while due is not None and due.position < row.position:
+def history(connection: Connection) -> Generator[Any]:
+    """The rows of `rows_of` with the checkpoints among them, each where it was made.
+
+    To be closed: a server keeps a cursor for it.
+    """
+    with closing(load_checkpoints(connection)) as signed, closing(rows_of(connection)) as rows:
+        due = next(signed, None)
+        for row in rows:
+            while due is not None and due.position < row.position:
+                yield due
+                due = next(signed, None)
+            yield row
+        if due is not None:
             yield due
-            due = next(signed, None)
-        yield row
-    if due is not None:
-        yield due
-    yield from signed
+        yield from signed
 
 
-def verify_file(data_dir: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
-    """Verify the ledger of a central that may be running: the file is only read.
+def verify_file(location: Location, trusted: Iterable[Ed25519PublicKey] = ()) -> Verdict:
+    """Verify the ledger of a central that may be running: the database is only read.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             return verify(connection, trusted)
@@ -259,16 +276,17 @@ def verify_file(data_dir: Path, trusted: Iterable[Ed25519PublicKey] = ()) -> Ver
         close_database(connection)
 
 
-def rows_of(connection: Connection) -> Iterator[Any]:
-    """All rows, in the order of positions.
+def rows_of(connection: Connection) -> Generator[Any]:
+    """All rows, in the order of positions; to be closed.
 
-    Their columns are position, edge id, epoch, sequence, hash, bytes, and what is read from them.
+    Their columns are position, edge id, epoch, sequence, hash, bytes, when central took
+    it in, and what is read from the bytes.
     """
-    rows = connection.execute(
+    with connection.execute(
         _ROWS.order_by(ledger.c.position), execution_options={"yield_per": 500}
-    )
-    for part in rows.partitions():
-        yield from part
+    ) as rows:
+        for part in rows.partitions():
+            yield from part
 
 
 def load_ends(connection: Connection) -> list[tuple[str, int, int, bytes]]:
@@ -281,10 +299,11 @@ def load_ends(connection: Connection) -> list[tuple[str, int, int, bytes]]:
     return found
 
 
-def load_checkpoints(connection: Connection) -> Iterator[Signed]:
-    """All, in order."""
-    rows = connection.execute(_CHECKPOINTS, execution_options={"yield_per": 100})
-    return (Signed(*row) for row in rows)
+def load_checkpoints(connection: Connection) -> Generator[Signed]:
+    """All, in order; to be closed."""
+    with connection.execute(_CHECKPOINTS, execution_options={"yield_per": 100}) as rows:
+        for row in rows:
+            yield Signed(*row)
 
 
 def last_position(connection: Connection) -> int:

@@ -74,14 +74,17 @@ class LinkError(PointsmanError):
     code: ClassVar[str] = "link"
 
 
-def connect(broker: Broker, identifier: str) -> aiomqtt.Client:
+C = TypeVar("C", bound=aiomqtt.Client)
+
+
+def connect(broker: Broker, identifier: str, kind: type[C] = aiomqtt.Client) -> C:  # type: ignore[assignment]
     """A client of central's broker, to be entered with `async with`. No session is kept.
 
     Raises:
         ConfigError: the password file cannot be read.
     """
     version_5 = broker.mqtt_version == "5"
-    client = aiomqtt.Client(
+    client = kind(
         broker.host,
         broker.port,
         username=broker.username,

@@ -146,7 +146,7 @@ class Office:
     def save(self) -> None:
         """Write what was said and what has changed."""
         turn, dealings = self._turn, self.dealings
-        ledger.append(turn.connection, self._written)
+        ledger.append(turn.connection, self._written, turn.now_ms)
         views.save_poison(turn.connection, [x for x in self._written if x.fault is not None])
         correspondence.save(turn.connection, dealings)
         correspondence.save_sightings(

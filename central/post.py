@@ -20,6 +20,7 @@ from central.vault import Vault
 from shared import topics
 from shared.errors import PointsmanError, StorageError
 from shared.frames import ContactFor, encode_frame
+from shared.parts import Contact
 
 HANDED_MAX: Final = 100_000
 """Orders whose contact was handed over, as far as this process remembers."""
@@ -40,16 +41,19 @@ class Post:
     """
 
     def __init__(self, connection: Database, keyring: Keyring, systems: Systems) -> None:
-        """See the class; to be made inside a transaction."""
+        """See the class; `remember` comes first."""
         self.now_ms = 0
         self._connection = connection
         self._keyring = keyring
         self._systems = systems
-        last = correspondence.last_unanswered(connection) if systems.systems else {}
-        self._couriers = {
-            system.name: Courier(last.get(system.name, 0)) for system in systems.systems
-        }
+        self._couriers = {system.name: Courier(0) for system in systems.systems}
         self._handed: dict[str, None] = {}
+
+    def remember(self) -> None:
+        """Read which commands are open. Inside a transaction."""
+        last = correspondence.last_unanswered(self._connection) if self._couriers else {}
+        for system in last.keys() & self._couriers.keys():
+            self._couriers[system].commanded(last[system])
 
     def start_over(self) -> None:
         """The connection to the broker is new."""
@@ -102,10 +106,11 @@ class Post:
             with transaction(self._connection) as connection:
                 found = correspondence.open_of_orders(connection, order_ids, "confirmation")
                 sent = {x for x, of, at in found if of == system and at <= courier.fresh.cursor}
-                return self._contacts(system, sent)
+                contacts = self._contacts(system, sent)
         except StorageError as error:
             _log.error("contacts_not_read", system=system, detail=str(error))
             return []
+        return self._handed_over(system, contacts)
 
     def _send_lane(
         self, system: str, courier: Courier, lane: Lane, elapsed_ms: int
@@ -118,11 +123,15 @@ class Post:
         places = [(letter.sequence, letter.command_id) for letter in letters]
         carried = set(courier.send(lane, places, room, elapsed_ms))
         letters = [x for x in letters if (x.sequence, x.command_id) in carried]
-        return [*contacts, *(_message(system, letter) for letter in letters)]
+        handed = self._handed_over(system, contacts)
+        return [*handed, *(_message(system, letter) for letter in letters)]
 
-    def _contacts(self, system: str, order_ids: set[str]) -> list[Message]:
+    def _contacts(self, system: str, order_ids: set[str]) -> dict[str, Contact]:
         vault = Vault(self._connection, self._keyring, self.now_ms)
-        contacts = vault.hand_over(order_ids, f"system {system}", self._handed.keys())
+        return vault.hand_over(order_ids, f"system {system}", self._handed.keys())
+
+    def _handed_over(self, system: str, contacts: dict[str, Contact]) -> list[Message]:
+        """Contacts whose hand-over is on record now."""
         self._handed |= dict.fromkeys(contacts)
         while len(self._handed) > HANDED_MAX:
             del self._handed[next(iter(self._handed))]

@@ -1,11 +1,10 @@
 """What planners have published, in SQL: sourcing documents for ever, prices while they are new."""
 
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
-from central.database import close_database, insert_all, open_reader
+from central.database import Location, close_database, insert_all, open_reader
 from central.tables import activations, prices, sourcings
 
 
@@ -73,13 +72,13 @@ def save_prices(connection: Connection, version: int, document: bytes) -> None:
     insert_all(connection, prices, [{"version": version, "document": document}])
 
 
-def read_history(data_dir: Path) -> list[Activation]:
-    """Every activation, the newest first; the file is only read.
+def read_history(location: Location) -> list[Activation]:
+    """Every activation, the newest first; the database is only read.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             return [Activation(*row) for row in connection.execute(_HISTORY)]

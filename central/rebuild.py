@@ -10,8 +10,8 @@ their effect and when: which events are poison, and which were replayed after wh
 """
 
 from collections.abc import Iterator, Set
+from contextlib import closing
 from itertools import chain, islice
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from central import correspondence, holdings, hub, ingest, ledger, views
@@ -20,16 +20,17 @@ from central.burst import Key, UnfitError
 from central.chains import require_whole
 from central.database import (
     Database,
+    Location,
     close_database,
     open_database,
     require_database,
+    sole_writer,
     transaction,
 )
 from central.desk import Misfit
 from central.digest import Digest, digests
 from central.stream import Entry, again
 from shared.errors import InternalError
-from shared.lock import locked
 
 CHUNK: Final = 2_000
 """Events that are taken in at a time. It makes no difference to what comes out."""
@@ -97,13 +98,14 @@ def _entries(
 ) -> Iterator[Entry]:
     """All entries but those that are poison, in the order in which they had their effects."""
     later = set(chain.from_iterable(replays.values()))
-    for position, edge_id, epoch, sequence, digest, raw, *_ in ledger.rows_of(connection):
-        key = (edge_id, epoch, sequence)
-        if key not in poison and key not in later:
-            yield again(*key, raw, digest)
-        for replayed in replays.get(position, ()):
-            if replayed not in poison:
-                yield ledger.entry_at(connection, *replayed)
+    with closing(ledger.rows_of(connection)) as rows:
+        for position, edge_id, epoch, sequence, digest, raw, *_ in rows:
+            key = (edge_id, epoch, sequence)
+            if key not in poison and key not in later:
+                yield again(*key, raw, digest)
+            for replayed in replays.get(position, ()):
+                if replayed not in poison:
+                    yield ledger.entry_at(connection, *replayed)
 
 
 def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Misfit]]:
@@ -139,11 +141,11 @@ def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Mi
     return noted
 
 
-def rebuild_file(data_dir: Path, *, now_ms: int, keep: bool = True) -> Comparison:
+def rebuild_file(location: Location, *, now_ms: int, keep: bool = True) -> Comparison:
     """Rebuild the views of a central that is stopped, and compare them with what was there.
 
     Args:
-        data_dir: central's.
+        location: of central's database.
         now_ms: see `rebuild`.
         keep: False: only compare, and leave all as it was.
 
@@ -152,9 +154,9 @@ def rebuild_file(data_dir: Path, *, now_ms: int, keep: bool = True) -> Compariso
         BrokenLedgerError: the ledger is not whole; nothing was changed.
         StorageError: the database could not do it; nothing was changed.
     """
-    require_database(data_dir)
-    with locked(data_dir):
-        connection = open_database(data_dir)
+    require_database(location)
+    with sole_writer(location):
+        connection = open_database(location)
         try:
             with transaction(connection):
                 require_whole(ledger.verify(connection))

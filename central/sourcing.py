@@ -4,15 +4,19 @@ A version never changes once it is published. Each activation knows the one that
 brings back; a rollback hands that knowledge on, so that the next one goes one further back.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from central import published
 from central.feed import document_of
 from central.turn import Turn
+from shared.clock import to_ms
 from shared.documents import require_later
-from shared.errors import PointsmanError
+from shared.errors import InvalidDataError, PointsmanError
 from shared.prices import parse_prices
 from shared.sourcing import Profile, Sourcing, parse_sourcing
+
+AHEAD_MS: Final = 600_000
+"""So far may the clock of who makes prices be ahead of central's."""
 
 
 class ImmutableError(PointsmanError):
@@ -93,9 +97,16 @@ def publish_prices(turn: Turn, document: bytes) -> int:
         Its version.
 
     Raises:
-        InvalidDataError: it is no prices document, or its version is not a later one.
+        InvalidDataError: it is no prices document, its version is not a later one, or it is of
+            the future: such prices would not age until then.
     """
     prices = parse_prices(document)
+    if to_ms(prices.made_at) > turn.now_ms + AHEAD_MS:
+        raise InvalidDataError(
+            f"the prices are of {prices.made_at.isoformat()}, which is still to come",
+            place="$.made_at",
+            expected="when the prices were true, by a clock that is right",
+        )
     latest = published.latest_prices(turn.connection)
     if latest is not None:
         last = parse_prices(latest)

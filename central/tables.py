@@ -1,9 +1,8 @@
 """The tables of central's database."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -12,26 +11,35 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     UniqueConstraint,
-    event,
     text,
 )
 
 from central.columns import Id as _Id
 from central.columns import Position as _Position
 from central.columns import metadata as metadata
+from central.guards import guard
 from central.system_tables import awaited as awaited
 from central.system_tables import beliefs as beliefs
 from central.system_tables import heard as heard
 from central.system_tables import locks as locks
 from central.system_tables import sightings as sightings
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
+"""The newest revision of `central.migrations`, which says how to change the tables."""
 
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+# Alembic's own.
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32)),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 streams = Table(
     "streams",
@@ -86,6 +94,7 @@ ledger = Table(
     Column("hlc", String),
     Column("raw", LargeBinary, nullable=False),  # exactly the bytes that the edge has sent
     Column("hash", LargeBinary, nullable=False),
+    Column("received_ms", BigInteger),  # when central took it in; not part of the hash
     UniqueConstraint("edge_id", "epoch", "sequence"),
     Index("ledger_by_order", "correlation_id"),
     # A position is never used again, not even after the last row was removed by force.
@@ -106,7 +115,8 @@ orders = Table(
     Column("promised_ms", BigInteger),
     Column("opened_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
-    Column("state_ms", BigInteger),  # since when it is in this state; unknown before version 5
+    Column("state_ms", BigInteger),  # since when it is in this state; unknown before version 6
+    Index("orders_by_state", "state", "order_id"),
 )
 
 tasks = Table(
@@ -122,8 +132,15 @@ tasks = Table(
     Column("missing", BigInteger, nullable=False),
     Column("promised_ms", BigInteger),
     Column("changed_ms", BigInteger, nullable=False),
+    Index("tasks_by_node", "node_id", "task_id"),
 )
+_UNTOLD: Final = tasks.c.state == "issued"
+Index(
+    "tasks_by_age", tasks.c.changed_ms, tasks.c.task_id,
+    sqlite_where=_UNTOLD, postgresql_where=_UNTOLD,
+)  # fmt: skip
 
+_HELPED: Final = text('"group" >= 0')
 waiting = Table(
     "waiting",
     metadata,
@@ -135,7 +152,7 @@ waiting = Table(
     Column("reason", String, nullable=False),
     Column("group", Integer, nullable=False),  # lines that need one node; -1: stock is no help
     Column("nodes", String, nullable=False),
-    Index("waiting_for_stock", "sku", sqlite_where=text('"group" >= 0')),
+    Index("waiting_for_stock", "sku", sqlite_where=_HELPED, postgresql_where=_HELPED),
 )
 
 accounts = Table(
@@ -149,7 +166,8 @@ accounts = Table(
     Column("received", BigInteger, nullable=False),
     Column("adjusted", BigInteger, nullable=False),
 )
-Index("accounts_in_debt", accounts.c.pool, sqlite_where=accounts.c.pool < 0)
+_DEBT: Final = accounts.c.pool < 0
+Index("accounts_in_debt", accounts.c.pool, sqlite_where=_DEBT, postgresql_where=_DEBT)
 
 shares = Table(
     "shares",
@@ -321,31 +339,11 @@ exceptions = Table(
     Column("code", String, nullable=False),
     Column("detail", String, nullable=False),
     Column("noted_ms", BigInteger, nullable=False),
+    Index("exceptions_by_order", "order_id"),
 )
 
-tasks_by_age = Index(
-    "tasks_by_age", tasks.c.changed_ms, tasks.c.task_id,
-    sqlite_where=text("state = 'issued'"), postgresql_where=text("state = 'issued'"),
-)  # fmt: skip
-
-ADDED: Final[dict[int, tuple[Table, ...]]] = {
-    3: (sourcings, activations, prices, lots),
-    4: (vault_keys, vault, accesses, forgotten, checkpoints, replays),
-    5: (awaited, locks, beliefs, heard, sightings),
-}
-"""What a version has that the one before lacks, where that is all: an upgrade makes it."""
-
-WIDENED: Final[dict[int, tuple[Column[Any] | Index, ...]]] = {5: (orders.c.state_ms, tasks_by_age)}
-"""Columns, which may be null, and indexes that a version adds to tables that were there."""
-
 for _table in (ledger, checkpoints, replays, sourcings, activations, accesses):
-    for _verb in ("UPDATE", "DELETE"):
-        event.listen(
-            metadata,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER IF NOT EXISTS {_table.name}_refuses_{_verb.lower()} "
-                f"BEFORE {_verb} ON {_table.name} "
-                f"BEGIN SELECT RAISE(ABORT, 'the table {_table.name} is append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
+    guard(_table)
+
+schema_version = Table("schema_version", MetaData(), Column("version", Integer))
+"""Where databases up to version 4 had their number."""

@@ -9,7 +9,6 @@ long as its master key is kept.
 
 import contextlib
 from collections.abc import Container, Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
 from sqlalchemy import (
@@ -28,6 +27,7 @@ from sqlalchemy import (
 from central import ledger
 from central.database import (
     Database,
+    Location,
     chunks,
     close_database,
     compact,
@@ -357,13 +357,13 @@ def _adopt(connection: Connection, keyring: Keyring) -> None:
     connection.exec_driver_sql(f"DROP TABLE {_PLAIN.name}")
 
 
-def read_accesses(data_dir: Path) -> list[Access]:
-    """Who has read or forgotten what, the newest first; the file is only read.
+def read_accesses(location: Location) -> list[Access]:
+    """Who has read or forgotten what, the newest first; the database is only read.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             rows = connection.execute(select(accesses).order_by(accesses.c.number.desc()))

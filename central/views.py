@@ -1,13 +1,13 @@
 """The views over the ledger in SQL: orders, tasks, waiting lines, poison, exceptions."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from msgspec.structs import asdict
 from sqlalchemy import Connection, delete, literal_column, select, tuple_
 
 from central.database import (
+    Location,
     chunks,
     close_database,
     insert_all,
@@ -118,13 +118,13 @@ def load_poison(
     return [(x.edge_id, x.epoch, x.sequence, x.raw) for x in connection.execute(query)]
 
 
-def read_poison(data_dir: Path) -> list[tuple[str, int, int, str, str]]:
-    """Edge, epoch, sequence, code and detail of each event without effect; the file is only read.
+def read_poison(location: Location) -> list[tuple[str, int, int, str, str]]:
+    """Edge, epoch, sequence, code and detail of each event without effect; nothing is written.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             query = select(poison).order_by(poison.c.edge_id, poison.c.epoch, poison.c.sequence)

@@ -40,7 +40,7 @@ def agreement(
     found = Table("system", "order", "says", "is", "since")
     name, listed = "", 0
     try:
-        for row in read_agreement(settings.data_dir, words):
+        for row in read_agreement(settings.location, words):
             if isinstance(row, Rate):
                 name, listed = row.system, 0
                 share = row.differing / row.orders if row.orders else 0.0

@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import agreement, ledger, publishing
+from deploy.api import api
 from deploy.contacts import contacts
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, run, taught
+from deploy.trace import trace
+from deploy.webhooks import webhooks
 from shared.errors import PointsmanError
 from shared.parts import FulfilmentKind
 from shared.settings import Broker
@@ -27,7 +30,9 @@ schema = typer.Typer(help="JSON Schemas and the AsyncAPI document.", no_args_is_
 pos = typer.Typer(help="A till in the terminal.", no_args_is_help=True)
 app.add_typer(edge, name="edge")
 app.add_typer(central, name="central")
+central.add_typer(api)
 central.add_typer(contacts)
+central.add_typer(webhooks, name="webhooks")
 central.add_typer(ledger.app)
 central.add_typer(agreement.app)
 central.add_typer(publishing.network, name="network")
@@ -35,6 +40,7 @@ central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")
 app.add_typer(schema, name="schema")
 app.add_typer(pos, name="pos")
+app.command("trace")(trace)
 
 HostOption = Annotated[str, typer.Option(help="Where the site's broker is.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65_535, help="Its TCP port.")]
@@ -92,6 +98,18 @@ def central_run(config: ConfigOption) -> None:
     run(serve(settings))
 
 
+@central.command("follow")
+def central_follow(config: ConfigOption) -> None:
+    """Tell others of the ledger until told to stop: webhooks, events for integrators."""
+    from central.config import load_config
+    from central.followers.daemon import follow
+    from shared.logs import configure
+
+    settings = taught(load_config, config)
+    configure()
+    run(follow(settings))
+
+
 @central.command("fence")
 def central_fence(
     edge_id: Annotated[str, typer.Argument(help="The edge that is lost, or copied, or behind.")],
@@ -111,7 +129,7 @@ def central_poison(config: ConfigOption, rows: int = 50) -> None:
     from central.config import load_config
     from central.views import read_poison
 
-    found = taught(read_poison, taught(load_config, config).data_dir)
+    found = taught(read_poison, taught(load_config, config).location)
     table = Table("edge", "epoch", "sequence", "code", "what is wrong")
     for row in found[:rows]:
         table.add_row(*(plain(str(value)) for value in row))
@@ -148,6 +166,19 @@ def schema_export(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     typer.echo(f"{len(written)} documents in {out}")
+
+
+@schema.command("openapi")
+def schema_openapi(
+    out: Annotated[Path | None, typer.Option(help="Another file than the API's own.")] = None,
+) -> None:
+    """Write the OpenAPI document of central's HTTP API."""
+    from central.api.app import described
+    from central.api.contract import DOCUMENT
+
+    path = out or DOCUMENT
+    path.write_text(described(), encoding="utf-8")
+    typer.echo(f"{path}")
 
 
 @pos.command("pay")

@@ -65,7 +65,7 @@ def accesses(config: ConfigOption, rows: int = 50) -> None:
     from central.config import load_config
     from central.vault import read_accesses
 
-    found = taught(read_accesses, taught(load_config, config).data_dir)
+    found = taught(read_accesses, taught(load_config, config).location)
     table = Table("when", "who", "what", "of", "contacts")
     for access in found[:rows]:
         when = to_datetime(access.at_ms).isoformat(" ", "seconds")

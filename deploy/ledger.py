@@ -46,7 +46,7 @@ def verify(
         verdict = taught(lambda path: verify_archive(path, keys), file)
     else:
         assert settings is not None
-        verdict = taught(lambda path: verify_file(path, keys), settings.data_dir)
+        verdict = taught(lambda path: verify_file(path, keys), settings.location)
     typer.echo(str(verdict))
     _tell_rate(verdict.entries, started_s)
     if verdict.position is not None:
@@ -67,7 +67,7 @@ def views(config: ConfigOption) -> None:
     """Print a hash of each view, and one over all: the same ledger gives the same hashes."""
     from central.digest import read_digests
 
-    _show(taught(read_digests, _load(config).data_dir))
+    _show(taught(read_digests, _load(config).location))
 
 
 @app.command("rebuild")
@@ -81,7 +81,7 @@ def rebuild(
     settings = _load(config)
     started_s = time.perf_counter()
     found = taught(
-        lambda path: rebuild_file(path, now_ms=_now_ms(), keep=not check), settings.data_dir
+        lambda path: rebuild_file(path, now_ms=_now_ms(), keep=not check), settings.location
     )
     _show(found.after)
     _tell_rate(found.done.events, started_s)
@@ -105,7 +105,7 @@ def export(
     from central.archive import export_file
 
     started_s = time.perf_counter()
-    entries = taught(lambda path: export_file(path, file), _load(config).data_dir)
+    entries = taught(lambda path: export_file(path, file), _load(config).location)
     typer.echo(f"{entries} entries in {file}")
     _tell_rate(entries, started_s)
 
@@ -122,7 +122,7 @@ def import_(
     settings, keys = _load(config), _keys(None, public_key)
     started_s = time.perf_counter()
     entries = taught(
-        lambda path: import_file(path, file, now_ms=_now_ms(), trusted=keys), settings.data_dir
+        lambda path: import_file(path, file, now_ms=_now_ms(), trusted=keys), settings.location
     )
     typer.echo(f"{entries} entries; every edge begins a new epoch when it is heard")
     _tell_rate(entries, started_s)

@@ -57,7 +57,7 @@ def sourcing_list(config: ConfigOption, rows: int = 50) -> None:
     from central.config import load_config
     from central.published import read_history
 
-    found = taught(read_history, taught(load_config, config).data_dir)
+    found = taught(read_history, taught(load_config, config).location)
     before = found[0].before if found else None
     table = Table("version", "in force since", "")
     for number, activation in enumerate(found[:rows]):

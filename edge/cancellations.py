@@ -104,7 +104,8 @@ def cancel(
     }
     decision.sends += [Send(receiver, outcome.kind, payload) for receiver in sorted(receivers)]
     decision.given += released
-    order = msgspec.structs.replace(order, packages=kept, parked=waiting, cancelling=cancelling)
+    order = msgspec.structs.replace(order, packages=kept, cancelling=cancelling)
+    order = order.wait(waiting, logged.id)
     decision.orders.append(_renew(state, decision, order, renewed, Cause.of(logged), now_ms))
     if waiting:
         decision.due.append(order.order_id)  # What was cancelled may have held up the rest.
@@ -151,6 +152,7 @@ def settle(
     logged = orders.tell(state, decision, order, outcome, Cause.of(event), now_ms)
     decision.given += outcome.released
     order = msgspec.structs.replace(order, packages=kept, cancelling=cancelling)
+    order = order.wait(order.parked, logged.id)
     decision.orders.append(_renew(state, decision, order, renewed, Cause.of(logged), now_ms))
 
 

@@ -86,7 +86,7 @@ class Inputs(Struct, frozen=True, array_like=True):
         slot_times: start and end of pick slots, milliseconds since 1970 UTC.
         slots: of each node with slots its position, the first of these times in which it had
             room (-1: none), and for how many packages.
-        failures: node, SKU, score and time of what picks had taught.
+        failures: node, SKU, score, time and good picks of what picks had taught.
         lots: node, SKU, units, time and chance per mille of stock on its way that no other
             order waits for.
         others: SKUs of the order that were not looked for.
@@ -108,7 +108,7 @@ class Inputs(Struct, frozen=True, array_like=True):
     units: list[int]
     slot_times: list[tuple[int, int]]
     slots: list[tuple[int, int, int]]
-    failures: list[tuple[int, int, int, int]]
+    failures: list[tuple[int, ...]]
     lots: list[tuple[int, int, int, int, int]]
     others: list[str] = []
 
@@ -150,7 +150,7 @@ class Inputs(Struct, frozen=True, array_like=True):
             slot_times=slot_times,
             slots=slots,
             failures=[
-                (node_ix[x.node_id], at, x.score, x.at_ms)
+                (node_ix[x.node_id], at, x.score, x.at_ms, x.good)
                 for at, sku in enumerate(skus)
                 for x in known.failures.of(sku)
                 if x.node_id in node_ix

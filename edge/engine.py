@@ -21,6 +21,7 @@ from edge.commands import (
     RetryParked,
     StopSelling,
 )
+from edge.journal import Cause
 from edge.records import Answer, Decision, Records, Send
 from edge.state import State
 from shared.clock import to_datetime
@@ -267,7 +268,8 @@ class Engine:
             )
         if isinstance(data, CapacityAnnounced):
             decision.capacity.append(data)
-            state.journal.report(decision, event, data, now_ms, cause=event.id, order_id=event.id)
+            beginning = Cause.of(event)
+            state.journal.report(decision, event, data, now_ms, cause=beginning, order_id=event.id)
             return
         for number, sku in enumerate([line.sku for line in data.lines]):
             state.require_sku(sku, f"$.data.lines[{number}].sku")
@@ -279,7 +281,7 @@ class Engine:
             decision.taken += from_share
             data = msgspec.structs.replace(data, from_share=from_share)
         logged = state.journal.report(
-            decision, event, data, now_ms, cause=event.id, order_id=event.id
+            decision, event, data, now_ms, cause=Cause.of(event), order_id=event.id
         )
         if isinstance(data, StockCounted):
             counts.follow(state, decision, logged, data, now_ms)

@@ -93,18 +93,21 @@ class Journal:
         data: Data,
         now_ms: int,
         *,
-        cause: str,
+        cause: Cause,
         order_id: str,
     ) -> Event:
-        """Log a device's fact under the device's own identity, with what the edge adds to it."""
+        """Log a device's fact under the device's own identity, with what the edge adds to it.
+
+        A fact that nothing has caused is its own beginning: its cause is itself.
+        """
         logged = msgspec.structs.replace(
             event,
             data=Raw(msgspec.json.encode(data)),
             subject=order_id,
             sequence=f"{self.sequence + 1:016d}",
             epoch=self.epoch,
-            hlc=self._reading(event.hlc, now_ms),
-            causationid=cause,
+            hlc=self._reading(cause.hlc, now_ms),
+            causationid=cause.id,
             correlationid=order_id,
         )
         return self._append(decision, logged, order_id, now_ms)

@@ -122,3 +122,9 @@ def m006_early(db: Database) -> None:
         create index early_about on early (about);
         """
     )
+
+
+@migrations()
+def m007_good_picks(db: Database) -> None:
+    """Good picks count too, see edge/failures.py."""
+    db.execute("alter table failures add column good integer not null default 0")

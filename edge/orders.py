@@ -109,7 +109,10 @@ def accept(
     order = msgspec.structs.replace(order, accepted_id=logged.id, parked=answer.shortages)
     if answer.shortages:
         parked = OrderParked(order_id=order_id, parked=answer.shortages)
-        state.journal.decide(decision, parked, now_ms, cause=Cause.of(logged), order_id=order_id)
+        waits = state.journal.decide(
+            decision, parked, now_ms, cause=Cause.of(logged), order_id=order_id
+        )
+        order = order.wait(answer.shortages, waits.id)
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
@@ -126,18 +129,19 @@ def retry(state: State, decision: Decision, order_id: str, now_ms: int) -> None:
         waited[node_id, sku] = waited.get((node_id, sku), 0) + units
     question = replace(order.question(wants), waited=waited)
     answer = _route(state, question, now_ms)
-    cause = Cause(order.accepted_id)
+    # Stock or time has come, and neither is an event of this edge: what made it wait is the cause.
+    cause = Cause(order.parked_id or order.accepted_id)
     if answer.plan is None:
         if _why(answer.shortages) != _why(order.parked):  # Other help is needed now.
             parked = OrderParked(order_id=order_id, parked=answer.shortages)
-            tell(state, decision, order, parked, cause, now_ms)
+            logged = tell(state, decision, order, parked, cause, now_ms)
             _keep(state, decision, question, now_ms)
-            decision.orders.append(msgspec.structs.replace(order, parked=answer.shortages))
+            decision.orders.append(order.wait(answer.shortages, logged.id))
         return
     planned = RoutePlanned(order_id=order_id, plan=answer.plan, parked=answer.shortages)
     logged = tell(state, decision, order, planned, cause, now_ms)
     _keep(state, decision, question, now_ms)
-    order = msgspec.structs.replace(order, parked=answer.shortages)
+    order = order.wait(answer.shortages, logged.id)
     decision.orders.append(_commit(state, decision, order, answer.plan, Cause.of(logged), now_ms))
 
 
@@ -186,7 +190,8 @@ def follow(
             parked=order.parked,
             nothing_left=not (wanted or order.packages or order.parked),
         )
-        cause = Cause.of(tell(state, decision, order, gone, cause, now_ms))
+        logged = tell(state, decision, order, gone, cause, now_ms)
+        cause, order = Cause.of(logged), order.wait(order.parked, logged.id)
         released = []
         if not wanted:
             decision.orders.append(order)
@@ -195,7 +200,6 @@ def follow(
     question = order.question(wants)
     answer = _route(state, question, now_ms)
     waiting = _together(order.parked, answer.shortages)
-    order = msgspec.structs.replace(order, parked=waiting)
     outcome: OrderParked | RoutePlanned
     if answer.plan is None:
         outcome = OrderParked(order_id=order.order_id, parked=waiting, released=released)
@@ -205,6 +209,7 @@ def follow(
         )
     logged = tell(state, decision, order, outcome, cause, now_ms)
     _keep(state, decision, question, now_ms)
+    order = order.wait(waiting, logged.id)
     if answer.plan is not None:
         order = _commit(state, decision, order, answer.plan, Cause.of(logged), now_ms)
     decision.orders.append(order)
@@ -219,7 +224,7 @@ def _why(
             x.reason,
             x.group,
             frozenset(x.nodes),  # Central keeps units at these for it.
-            x.expected_at if x.reason == "incoming" else None,
+            x.expected_at,
         )
         for x in parked
     ]

@@ -35,6 +35,7 @@ from shared.events import (
     PickWithdrawn,
     RoutePlanned,
 )
+from shared.parts import Shortage
 from shared.topics import device_source, edge_source
 
 _FOLLOWED: Final = PickShort | PickRejected | PickWithdrawn | PickKept
@@ -90,10 +91,10 @@ class _Past:
                 self.early.append((order_id, event))
             case RoutePlanned(order_id=str() as order_id) | OrderParked(order_id=order_id) if mine:
                 self._told(order_id, event)
-                self._change(order_id, parked=data.parked)
+                self._wait(order_id, event.id, data.parked)
             case OrderCancelled(order_id=order_id) if mine:
                 self._told(order_id, event)
-                self._cancelled(data)
+                self._cancelled(event.id, data)
             case PickRequested():
                 self._requested(event, data, mine)
             case PickReport():
@@ -108,6 +109,11 @@ class _Past:
         order = self._order(order_id)
         if order is not None:
             self.orders[order_id] = msgspec.structs.replace(order, **changes)
+
+    def _wait(self, order_id: str, event_id: str, parked: list[Shortage]) -> None:
+        order = self._order(order_id)
+        if order is not None:
+            self.orders[order_id] = order.wait(parked, event_id)
 
     def _accepted(self, event: Event, data: OrderAccepted) -> None:
         self.orders[data.order_id] = Order(
@@ -145,7 +151,7 @@ class _Past:
             order = orders.lose(order, package, missing)
         self.orders[order_id] = order
 
-    def _cancelled(self, data: OrderCancelled) -> None:
+    def _cancelled(self, event_id: str, data: OrderCancelled) -> None:
         order = self._order(data.order_id)
         if order is None:
             return
@@ -165,9 +171,9 @@ class _Past:
         self._change(
             data.order_id,
             packages=[p for p in order.packages if p.task_id not in data.withdrawn],
-            parked=data.parked,
             cancelling=cancelling,
         )
+        self._wait(data.order_id, event_id, data.parked)
         for task_id in data.withdrawn:
             task = self._task(task_id)
             if task is not None:

@@ -6,9 +6,10 @@ and the store makes a burst of decisions durable in one transaction.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from msgspec import Struct
+from msgspec.structs import replace as replace_fields
 
 from edge.commands import FollowUp
 from edge.decisions import Decided
@@ -49,6 +50,7 @@ class Order(Struct, frozen=True, kw_only=True):
     Attributes:
         device: who sent the payment, and is told what follows.
         accepted_id: id of the `order.accepted` event.
+        parked_id: id of the event that has told what waits now; empty: that one.
         attempt: plans made so far; numbers the tasks.
         parked: lines that wait, oldest order first in line.
         failed: nodes that were short or rejected, not asked again until they get new units.
@@ -67,6 +69,7 @@ class Order(Struct, frozen=True, kw_only=True):
     failed: list[str]
     cancelling: dict[str, dict[int, int]] = {}
     untold: list[Event] = []
+    parked_id: str = ""
 
     def question(self, wants: list[Want]) -> Question:
         """Ask for nodes for some of the order's lines."""
@@ -78,14 +81,25 @@ class Order(Struct, frozen=True, kw_only=True):
             others=[line.sku for line in self.payment.lines],
         )
 
+    def wait(self, parked: list[Shortage], told_by: str) -> Self:
+        """The order with exactly these lines waiting, as the event of this id tells."""
+        if parked == self.parked and self.parked_id:
+            return self  # told again
+        return replace_fields(self, parked=parked, parked_id=told_by)
+
     def claims(self) -> list[tuple[str, str, int]]:
         """Units on their way that the order waits for: node, SKU, how many."""
-        return [(x.nodes[0], x.sku, x.quantity) for x in self.parked if x.reason == "incoming"]
+        return claims(self.parked)
 
     def want(self, line: int, quantity: int) -> Want:
         """A line of the order that looks for a node."""
         asked = self.payment.lines[line]
         return Want(line, asked.sku, quantity, asked.group)
+
+
+def claims(parked: Iterable[Shortage]) -> list[tuple[str, str, int]]:
+    """Units on their way that lines wait for: node, SKU, how many."""
+    return [(x.nodes[0], x.sku, x.quantity) for x in parked if x.reason == "incoming"]
 
 
 class Task(Struct, frozen=True, kw_only=True):

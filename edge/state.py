@@ -245,7 +245,7 @@ class State:
         moments = [
             to_ms(shortage.expected_at)
             for shortage in order.parked
-            if shortage.reason == "incoming" and shortage.expected_at is not None
+            if shortage.expected_at is not None
         ]
         before = self._wakes.pop(order.order_id, None)
         if moments:

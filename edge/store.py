@@ -164,7 +164,7 @@ class Store(Archive):
                 for slot in announced.slots
             ],
         )
-        self._many("insert or replace into failures values (?, ?, ?, ?)", decision.failures)
+        self._many("insert or replace into failures values (?, ?, ?, ?, ?)", decision.failures)
         self._keep(decision.decisions)
         if decision.contact is not None:
             order_id, contact = decision.contact
@@ -272,7 +272,7 @@ class Store(Archive):
 
     def failures(self) -> Iterator[Failure]:
         """What picks have taught."""
-        rows = self._rows("select node_id, sku, score, at_ms from failures")
+        rows = self._rows("select node_id, sku, score, at_ms, good from failures")
         return (Failure(*row) for row in rows)
 
     def incoming(self, after_ms: int) -> Iterator[Lot]:

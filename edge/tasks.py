@@ -4,23 +4,26 @@ from collections.abc import Iterable
 
 import msgspec
 
+from edge.failures import Failure
 from edge.journal import Cause
 from edge.records import Decision, Send, Task
 from edge.state import State
-from shared.envelope import Event, decode_data, encode_event
+from shared.envelope import Event, decode_data, decode_event, encode_event
 from shared.errors import InvalidDataError, TopicMismatchError, UnknownTaskError, WrongStateError
 from shared.events import (
     Data,
     OrderCancelled,
     PackageShipped,
+    PickAccepted,
     PickKept,
+    PickRejected,
     PickReport,
     PickRequested,
     PickShort,
     PickWithdrawn,
 )
 from shared.parts import PlannedLine
-from shared.tasks import after
+from shared.tasks import UNPICKED, after
 from shared.topics import edge_of
 
 
@@ -135,10 +138,28 @@ def report(
         lines = _rest(task, told)
         reached = reached if lines else "rejected"
     decision.tasks.append(msgspec.structs.replace(task, state=reached, lines=lines))
+    decision.failures += _learned(state, task, told, lines, now_ms)
+    # The task may come from an edge whose clock is ahead; the report is later all the same.
+    cause = Cause.of(decode_event(task.event))
     logged = state.journal.report(
-        decision, event, told, now_ms, cause=task.event_id, order_id=request.order_id
+        decision, event, told, now_ms, cause=cause, order_id=request.order_id
     )
     return logged, told
+
+
+def _learned(
+    state: State, task: Task, told: PickReport, lines: list[PlannedLine], now_ms: int
+) -> Iterable[Failure]:
+    """What a report teaches the node's edge; of its own orders' failures `edge.orders` learns."""
+    node_id = task.request.node_id
+    if isinstance(told, PickShort | PickRejected):
+        if task.request.home_edge_id != state.edge_id:
+            failed = told.missing if isinstance(told, PickShort) else lines
+            for sku in sorted({line.sku for line in failed}):
+                yield state.failures.after(node_id, sku, now_ms)
+    elif told.kind != PickAccepted.kind and task.state in UNPICKED:
+        whole = (line.sku for line in lines if line in task.request.lines)
+        yield from state.failures.picked(node_id, whole, now_ms)
 
 
 def _rest(task: Task, told: PickShort) -> list[PlannedLine]:

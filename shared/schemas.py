@@ -166,6 +166,22 @@ def asyncapi() -> dict[str, Any]:
             "messages": {key: {"$ref": f"#/components/messages/{key}"}},
         }
         operations[key] = {"action": action, "channel": {"$ref": f"#/channels/{key}"}}
+    channels["events"] = {
+        "address": topics.events("{kind}", "{edge}"),
+        "servers": [{"$ref": "#/servers/central"}],
+        "parameters": {
+            "kind": {"description": "The middle of the event's type."},
+            "edge": {"description": "The edge in whose stream of the ledger the event is."},
+        },
+        "messages": {
+            kind.kind: {"$ref": f"#/components/messages/{kind.kind}"} for kind in BY_TYPE.values()
+        },
+    }
+    operations["events"] = {
+        "action": "send",
+        "channel": {"$ref": "#/channels/events"},
+        "summary": "Central tells integrators of every event in the ledger.",
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {

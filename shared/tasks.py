@@ -10,19 +10,21 @@ TaskState = Literal[
     "issued", "accepted", "completed", "packed", "shipped", "delivered", "rejected", "withdrawn"
 ]
 
-_OPEN: Final[frozenset[TaskState]] = frozenset({"issued", "accepted"})
+UNPICKED: Final[frozenset[TaskState]] = frozenset({"issued", "accepted"})
+"""States of a task of which nothing was picked yet."""
+
 _BEFORE_SHIPPED: Final[frozenset[TaskState]] = frozenset(
     {"issued", "accepted", "completed", "packed"}
 )
 
 STEPS: Final[dict[str, tuple[frozenset[TaskState], TaskState | None]]] = {
     "pick.accepted": (frozenset({"issued"}), "accepted"),
-    "pick.short": (_OPEN, None),
-    "pick.rejected": (_OPEN, "rejected"),
+    "pick.short": (UNPICKED, None),
+    "pick.rejected": (UNPICKED, "rejected"),
     "pick.withdrawn": (frozenset({"issued"}), "withdrawn"),
     "pick.kept": (_BEFORE_SHIPPED | {"shipped", "delivered", "rejected"}, None),
-    "pick.completed": (_OPEN, "completed"),
-    "package.packed": (_OPEN | {"completed"}, "packed"),
+    "pick.completed": (UNPICKED, "completed"),
+    "package.packed": (UNPICKED | {"completed"}, "packed"),
     "package.shipped": (_BEFORE_SHIPPED, "shipped"),
     "package.delivered": (frozenset({"shipped"}), "delivered"),
 }

@@ -6,6 +6,8 @@
 On an edge's broker the devices are tills, warehouses, shops; on central's broker they are
 the edges. `kind` is the short event type (`payment.succeeded`), or one of the stream names
 below between an edge and central.
+
+    pointsman/v1/events/{kind}/{edge_id}    on central's broker, only central writes
 """
 
 import re
@@ -35,8 +37,8 @@ HUB: Final = "hub"
 HUB_SOURCE: Final = "/hub"
 """CloudEvents `source` of what central itself says."""
 
-RESERVED: Final = frozenset({HUB, "admin"})
-"""Names that no edge and no system may have: central itself, and its operator."""
+RESERVED: Final = frozenset({HUB, "admin", "events"})
+"""Names that no edge and no system may have: central, its operator, and what integrators read."""
 
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -49,6 +51,11 @@ def up(device: str, kind: str) -> str:
 def down(device: str, kind: str) -> str:
     """The topic on which `device` receives `kind`."""
     return f"{ROOT}/{device}/down/{kind}"
+
+
+def events(kind: str, edge_id: str) -> str:
+    """The topic on which central tells integrators of an event in an edge's stream."""
+    return f"{ROOT}/events/{kind}/{edge_id}"
 
 
 def parse_up(topic: str) -> tuple[str, str]:

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, text
 
 from central.admin import Message
 from central.core import Central
-from central.database import Database, close_database, open_database
+from central.database import Database, Location, close_database, open_database
 from central.escrow import DemandPolicy
 from central.sealing import KEY_BYTES, Keyring
 from central.systems import Systems
@@ -231,7 +230,7 @@ def requested(order_id: str, node_id: str, sku: str, quantity: int, home: str) -
 
 
 class Scene:
-    """A central over a real database file, and what it has sent."""
+    """A central over a real database, and what it has sent."""
 
     def __init__(
         self, database: Database, pool_reserve: float = 0.2, systems: Systems | None = None
@@ -246,7 +245,7 @@ class Scene:
         self.restart()
 
     def restart(self) -> None:
-        """A new process on the same file."""
+        """A new process on the same database."""
         policy = DemandPolicy(self.pool_reserve)
         self.central = Central(self.database, policy, self.keyring, systems=self.systems)
 
@@ -363,11 +362,19 @@ def _units(edge_id: str, messages: list[Message], wanted: str, frame: Any) -> An
     return cells
 
 
+def unguard(database: Database, *tables: str) -> None:
+    """Take away what refuses changes of append-only tables. Inside a transaction."""
+    for table in tables:
+        on = f" ON {table}" if database.dialect.name == "postgresql" else ""
+        for verb in ("update", "delete"):
+            database.execute(text(f"DROP TRIGGER IF EXISTS {table}_refuses_{verb}{on}"))
+
+
 @contextmanager
 def scene(
-    directory: Path, pool_reserve: float = 0.2, systems: Systems | None = None
+    location: Location, pool_reserve: float = 0.2, systems: Systems | None = None
 ) -> Iterator[Scene]:
-    database = open_database(directory)
+    database = open_database(location)
     try:
         yield Scene(database, pool_reserve, systems)
     finally:

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from central.database import Location
 from edge.store import Store
+from tests import postgres
 from tests.brokers import Broker, mosquitto_path, running
+from tests.postgres import Places, Postgres
 
 MOSQUITTO_MISSING = (
     "MOSQUITTO IS MISSING: this test is left out. "
     "As root: apt-get install mosquitto mosquitto-clients"
+)
+
+
+POSTGRESQL_MISSING = (
+    "POSTGRESQL IS MISSING: this test is left out. As root: apt-get install postgresql"
 )
 
 
@@ -43,6 +51,30 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
         skip_without_mosquitto()
     with running(request.param, tmp_path / request.param) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """A running PostgreSQL of the tests' own, one for all of them."""
+    if postgres.programs() is None:
+        pytest.skip(POSTGRESQL_MISSING)
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Places]:
+    """Places for databases: each test that asks runs once with each kind of database."""
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    found = Places(tmp_path, server)
+    yield found
+    found.clear()
+
+
+@pytest.fixture
+def location(places: Places) -> Location:
+    """A place for one database."""
+    return places.new()
 
 
 def _children() -> dict[int, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.events import RouteRequested
+from shared.events import RouteRequested, StockExpected
 from shared.limits import (
     MONEY_MINOR_MAX,
     NODES_MAX,
@@ -28,6 +28,7 @@ from shared.parts import (
 
 ORDERS_MAX = 10**9
 CELLS_MAX = 5_000_000
+PICKS_MAX = 1_000_000
 
 Count = Annotated[int, Meta(ge=0, le=ORDERS_MAX)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -49,11 +50,30 @@ class NodeSlots(Part, frozen=True):
     slots: Annotated[list[Slot], Meta(max_length=SLOTS_MAX)]
 
 
+class FailedPicks(Part, frozen=True, kw_only=True):
+    """What picks have taught of a node and a SKU."""
+
+    node_id: Name
+    sku: Name
+    failed: Annotated[
+        int, Meta(ge=1, le=PICKS_MAX, description="Picks that were short or refused.")
+    ]
+    good: Annotated[int, Meta(ge=0, le=PICKS_MAX, description="Picks that were not, since.")] = 0
+    at: Annotated[Moment, Meta(description="As of; each counts half as much after a week.")]
+
+
 class Shelves(Part, frozen=True):
-    """What may be promised: units of every cell, and the slots of nodes that have any."""
+    """What may be promised, and what else an edge knows of stock.
+
+    Units of every cell, slots of nodes that have any, what is expected, what picks have taught.
+    """
 
     cells: Annotated[list[CellUnits], Meta(max_length=CELLS_MAX)]
     slots: Annotated[list[NodeSlots], Meta(max_length=NODES_MAX)] = []
+    expected: Annotated[
+        list[StockExpected], Meta(max_length=CELLS_MAX, description="As nodes announce it.")
+    ] = []
+    failed_picks: Annotated[list[FailedPicks], Meta(max_length=CELLS_MAX)] = []
 
 
 class PlannedOrder(Part, frozen=True):

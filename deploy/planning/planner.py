@@ -9,9 +9,12 @@ import msgspec
 from deploy.planning.formats import PlannedOrder, Shelves
 from deploy.planning.orders import Asked
 from edge.capacity import Slots
+from edge.failures import ONE, Failure, Failures
+from edge.incoming import Incoming
 from edge.network import Snapshot
 from edge.orders import cells_of
 from edge.prices import Rates
+from edge.records import claims
 from edge.routing.known import Known
 from edge.routing.question import question_of
 from edge.routing.router import route
@@ -78,7 +81,7 @@ class Planner:
         if shelves is None:
             self._stock = Stock(self.snapshot, ())
             self._stock.share[:] = QUANTITY_MAX
-            self._slots = Slots()
+            self._slots, self._incoming = Slots(), Incoming()
             self._known = Known(self.snapshot, self._stock, rules=rules, rates=rates)
             return
         for number, cell in enumerate(shelves.cells):
@@ -97,7 +100,11 @@ class Planner:
             for slot in node.slots
         ]
         self._slots = Slots(announced, cells)
-        self._known = Known(self.snapshot, self._stock, self._slots, rules=rules, rates=rates)
+        self._incoming = self._expect(shelves)
+        self._known = Known(
+            self.snapshot, self._stock, self._slots, self._learned(shelves), self._incoming,
+            rules, rates,
+        )  # fmt: skip
 
     def plan(self, asked: Asked) -> PlannedOrder:
         """Decide one order.
@@ -114,8 +121,9 @@ class Planner:
             self._sell(line.sku, f"{place}.lines[{number}].sku")
         wanted = isinstance(order, RouteRequested) and order.alternatives
         answer = route(self._known, question_of(order), to_ms(asked.at), alternatives=wanted)
-        if self._consume and answer.plan is not None:
-            cells = list(_taken(answer.plan))
+        if self._consume:
+            self._incoming.claim(asked.id, claims(answer.shortages))
+            cells = [] if answer.plan is None else list(_taken(answer.plan))
             self._stock.move(cells, -1)
             self._slots.move(cells, -1)
         return PlannedOrder(
@@ -124,6 +132,28 @@ class Planner:
             plan=answer.plan,
             parked=answer.shortages,
             alternatives=answer.alternatives,
+        )
+
+    def _expect(self, shelves: Shelves) -> Incoming:
+        incoming = Incoming()
+        for number, said in enumerate(shelves.expected):
+            place = f"stock: $.expected[{number}]"
+            self._know(said.node_id, f"{place}.node_id")
+            for at, line in enumerate(said.lines):
+                self._sell(line.sku, f"{place}.lines[{at}].sku")
+            # Overdue or not is for the time of each order: here nothing is.
+            for lot in incoming.after("", said, 0):
+                incoming.put(lot)
+        return incoming
+
+    def _learned(self, shelves: Shelves) -> Failures:
+        for number, known in enumerate(shelves.failed_picks):
+            place = f"stock: $.failed_picks[{number}]"
+            self._know(known.node_id, f"{place}.node_id")
+            self._sell(known.sku, f"{place}.sku")
+        return Failures(
+            Failure(x.node_id, x.sku, x.failed * ONE, to_ms(x.at), x.good * ONE)
+            for x in shelves.failed_picks
         )
 
     def _know(self, node_id: str, place: str) -> None:

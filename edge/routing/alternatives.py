@@ -135,6 +135,6 @@ def _priced(found: Attempt, bound: int) -> Attempt:
     gathered, solution = found.gathered, found.solution
     assert solution is not None
     cost = gathered.asked.profile.split_cost_minor * (len(solution.option) - 1)
-    for option, groups in found.packages():
+    for option, groups in found.packages:
         cost += cost_of(gathered.terms(option, groups, int(gathered.weight_g[groups].sum())))
     return replace(found, solution=replace(solution, cost=cost, bound=bound, optimal=cost == bound))

@@ -1,7 +1,7 @@
 """One try at a question: gathered, solved, not yet told."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +15,7 @@ Planned = frozenset[tuple[int, str | None]]
 """Lines, by number; pieces of lines with the node that they come from."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """What came of one try.
 
@@ -32,31 +32,45 @@ class Attempt:
     problem: Problem | None = None
     solution: Solution | None = None
 
-    def packages(self) -> Iterator[tuple[int, Ints]]:
-        """Option and groups of each package of the plan; nothing where there is none."""
-        if self.solution is not None:
-            for number, option in enumerate(self.solution.option.tolist()):
-                yield option, self.chosen[np.flatnonzero(self.solution.package == number)]
+    @cached_property
+    def packages(self) -> list[tuple[int, Ints]]:
+        """Option and groups of each package of the plan; none where there is no plan."""
+        if self.solution is None:
+            return []
+        options, package = self.solution.option.tolist(), self.solution.package
+        # A package's groups in their order: the sort is stable.
+        of_package = self.chosen[np.argsort(package, kind="stable")]
+        ends = np.cumsum(np.bincount(package, minlength=len(options))).tolist()
+        starts = [0, *ends]
+        return [(x, of_package[starts[i] : starts[i + 1]]) for i, x in enumerate(options)]
 
+    @cached_property
     def planned(self) -> Planned:
         """Lines, or pieces of lines, that the plan ships; or has chosen to let wait for stock."""
         found = set()
         lasting = self.gathered.asked.profile.incoming_minor_per_h is not None
-        for option, groups in self.packages():
+        for option, groups in self.packages:
             if option < self.gathered.shelf or lasting:
                 found |= {(x.line, x.node_id) for x in self.gathered.wants_of(groups)}
         return frozenset(found)
+
+    @cached_property
+    def lines(self) -> frozenset[int]:
+        """Lines that are planned with all their pieces."""
+        planned, wants = self.planned, self.gathered.asked.question.wants
+        out = {want.line for want in wants if (want.line, want.node_id) not in planned}
+        return frozenset(line for line, _ in planned) - out
 
     def whole(self) -> bool:
         """Whether every line is planned."""
         if self.solution is not None and self.routed.all() and not self.gathered.waiting:
             return True
         wants = self.gathered.asked.question.wants
-        return self.planned() == {(want.line, want.node_id) for want in wants}
+        return self.planned == {(want.line, want.node_id) for want in wants}
 
     def breakable(self) -> int:
         """Fences whose breaking might ship more: some of them, or all, or none in the end."""
-        gathered, planned = self.gathered, self.planned()
+        gathered, planned = self.gathered, self.planned
         question, bits = gathered.asked.question, 0
         out = [
             number
@@ -65,6 +79,8 @@ class Attempt:
         ]
         if out:
             masks = gathered.masks[: gathered.shelf, out]
+            if gathered.asked.profile.split_lines:
+                masks = masks & ~fences.of_the_whole  # A piece may do where the whole does not.
             bits = int(np.bitwise_or.reduce(masks[masks <= fences.relaxable], initial=0))
         if self.solution is None:
             bits |= fences.packages_max if self.chosen.size else 0
@@ -117,7 +133,7 @@ def crowded(found: Attempt) -> set[tuple[int, int]]:
     if gathered.board is None:
         return set()
     packages: dict[int, list[tuple[bool, list[int]]]] = {}
-    for option, inside in found.packages():
+    for option, inside in found.packages:
         node = int(gathered.options.node[option])
         if option < gathered.shelf and gathered.slot_of(node) is not None:
             elsewhere = gathered.can[gathered.options.node != node][:, inside].any(axis=0).all()

@@ -169,7 +169,7 @@ def _terms(found: Attempt, problem: Problem, solution: Solution) -> dict[str, in
     """What a plan costs by term, what waits included."""
     total = dict.fromkeys(Terms.__struct_fields__, 0)
     gathered = found.gathered
-    for option, groups in replace(found, solution=solution).packages():
+    for option, groups in replace(found, solution=solution).packages:
         terms = gathered.terms(option, groups, int(gathered.weight_g[groups].sum()))
         for name in Terms.__struct_fields__:
             total[name] += getattr(terms, name)

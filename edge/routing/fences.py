@@ -43,6 +43,10 @@ breakable: Final = relaxable | packages_max | split_allowed
 """And those of the plan as a whole."""
 
 
+of_the_whole: Final = share | carrier_limit
+"""Fences that keep a line out and may let a piece of it pass."""
+
+
 def names_of(mask: int) -> list[str]:
     """The fences of a mask."""
     return [name for i, name in enumerate(NAMES) if mask >> i & 1]

@@ -14,13 +14,16 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from edge.routing import fences
-from edge.routing.attempt import Attempt, Planned, attempt
+from edge.routing.attempt import Attempt
 from edge.routing.gather import Asked
+from edge.routing.splitting import tried
 from edge.routing.subset import groups_exact_max
 
 ATTEMPTS_MAX: Final = 64
+ATTEMPTS_CUT_MAX: Final = 16
 ATTEMPTS_LARGE_MAX: Final = 4
-"""Tries at one question; and at one whose every try takes the solver for large orders."""
+"""Tries at one question; at one whose lines are cut, in many ways at each try; and at one whose
+every try takes the solver for large orders."""
 
 
 class Clash(NamedTuple):
@@ -34,7 +37,7 @@ class Clash(NamedTuple):
 
     plan: int = 0
     waiting: int = 0
-    lines: Planned = frozenset()
+    lines: frozenset[int] = frozenset()
 
 
 class Relaxation:
@@ -49,18 +52,22 @@ class Relaxation:
         """See the class."""
         self._asked = asked
         self._first = first
-        large = len(asked.question.wants) > groups_exact_max
-        self._left = ATTEMPTS_LARGE_MAX if large else ATTEMPTS_MAX
         self._known: dict[int, Attempt] = {0: first}
         self._matter = 0
-        self._most = first.planned()
+        self._most = first.lines
+        self._left = ATTEMPTS_MAX
         if breakable := first.breakable():
-            most = attempt(replace(asked, relaxed=fences.breakable))
-            if most.planned() > self._most:
+            most = tried(replace(asked, relaxed=fences.breakable))
+            if most.lines > self._most:
+                wants = len(most.gathered.asked.question.wants)
+                if wants > len(asked.question.wants):
+                    self._left = ATTEMPTS_CUT_MAX
+                if wants > groups_exact_max:
+                    self._left = ATTEMPTS_LARGE_MAX
                 bits = int(np.bitwise_or.reduce(most.gathered.masks, axis=None))
                 self._matter = bits & fences.relaxable | breakable | fences.packages_max
                 self._known[self._matter] = most
-                self._most = most.planned()
+                self._most = most.lines
 
     @property
     def helps(self) -> bool:
@@ -69,7 +76,7 @@ class Relaxation:
 
     def clash(self, found: Attempt) -> Clash:
         """Why an answer breaks fences, and why it leaves out what breaking more would ship."""
-        planned, before = found.planned() & self._most, self._first.planned()
+        planned, before = found.lines & self._most, self._first.lines
         lines = self._most - planned
         return Clash(
             plan=0 if planned <= before else self._conflict(planned),
@@ -77,7 +84,7 @@ class Relaxation:
             lines=lines,
         )
 
-    def _conflict(self, wanted: Planned) -> int:
+    def _conflict(self, wanted: frozenset[int]) -> int:
         """The smallest set of fences that cannot all be kept if these lines are to ship.
 
         Where the tries run out, all that matter: they clash, though fewer of them may as well.
@@ -86,7 +93,7 @@ class Relaxation:
             found = self._try(self._matter & ~kept)
             if found is None:
                 break
-            if not found.planned() >= wanted:
+            if not found.lines >= wanted:
                 return kept
         return self._matter
 
@@ -99,7 +106,7 @@ class Relaxation:
         bits = [1 << fences.NAMES.index(name) for name in permitted]
         allowed = sum(set(bits)) & self._matter
         goal = self._try(allowed)
-        if goal is None or not goal.planned() > self._first.planned():
+        if goal is None or not goal.lines > self._first.lines:
             return None
         best: tuple[tuple[int, list[int], int], Attempt] | None = None
         for breaking in _sets(allowed):
@@ -108,7 +115,7 @@ class Relaxation:
             found = self._try(breaking)
             if found is None:
                 break
-            if found.planned() >= goal.planned():
+            if found.lines >= goal.lines:
                 assert found.solution is not None, "something is planned"
                 badness = [at for at, bit in enumerate(bits) if breaking & bit][::-1]
                 rank = breaking.bit_count(), badness, found.solution.cost
@@ -122,7 +129,7 @@ class Relaxation:
             if not self._left:
                 return None
             self._left -= 1
-            self._known[breaking] = attempt(replace(self._asked, relaxed=breaking))
+            self._known[breaking] = tried(replace(self._asked, relaxed=breaking))
         return self._known[breaking]
 
 

@@ -1,7 +1,7 @@
 """From a question to an answer.
 
 Pure: the same knowledge, question and time give the same plan, bit for bit. A question is
-gathered into arrays and solved (`attempt`); lines that no node has whole may be cut
+gathered into arrays and solved (`attempt`), with lines cut that no node has whole
 (`splitting`); where fences clash, it is said which, and what breaking one would give
 (`relaxing`); the answer is told by name (`telling`).
 """
@@ -10,12 +10,11 @@ from dataclasses import replace
 
 from edge.routing import alternatives as others
 from edge.routing import fences
-from edge.routing.attempt import attempt
 from edge.routing.gather import Asked
 from edge.routing.known import Known
 from edge.routing.question import Question, Routed
 from edge.routing.relaxing import Clash, Relaxation
-from edge.routing.splitting import split_lines
+from edge.routing.splitting import tried
 from edge.routing.telling import told
 
 
@@ -39,9 +38,7 @@ def route(
         alternatives: other plans are wanted, too.
     """
     asked = Asked(known, question, known.profile(question, now_ms), now_ms)
-    found, every, clash = attempt(asked), True, Clash()
-    if asked.profile.split_lines:
-        asked, found, every = split_lines(asked, found)
+    found, clash = tried(asked), Clash()
     if not found.whole():
         relaxation = Relaxation(asked, found)
         if relaxation.helps:
@@ -51,8 +48,6 @@ def route(
                 permitted += [name for name in every_name if name not in permitted]
             found = relaxation.broken(permitted) or found
             clash = relaxation.clash(found)
-    if not every and found.solution is not None:
-        found = replace(found, solution=replace(found.solution, bound=0, optimal=False))
     answer = told(found, clash)
     if alternatives:
         answer = replace(answer, alternatives=others.alternatives(found, answer, clash))

@@ -23,20 +23,26 @@ LINES_CUT_MAX: Final = 4
 NODES_MAX: Final = 16
 
 
-def split_lines(asked: Asked, first: Attempt) -> tuple[Asked, Attempt, bool]:
+def tried(asked: Asked) -> Attempt:
+    """One try at a question, with lines cut where the profile allows it."""
+    found = attempt(asked)
+    return split_lines(found) if asked.profile.split_lines else found
+
+
+def split_lines(first: Attempt) -> Attempt:
     """Cut the lines that no node has whole.
 
     Args:
-        asked: the question.
         first: the try without cutting.
 
     Returns:
-        The question with pieces, the try at it, and whether every way was looked at: then the
-        plan is the cheapest of all that this module allows.
+        The try at the question with pieces. Its plan is the cheapest of all that this module
+        allows; unless not every way was looked at: then it has no bound.
     """
-    every = True
+    asked = first.gathered.asked
     if not asked.question.customer.split_allowed:
-        return asked, first, every
+        return first
+    every = True
     on_shelf = np.logical_or.reduce(first.gathered.can[: first.gathered.shelf], axis=0)
     short = [
         group
@@ -48,28 +54,31 @@ def split_lines(asked: Asked, first: Attempt) -> tuple[Asked, Attempt, bool]:
     for group in short[:LINES_CUT_MAX]:
         lines = {want.line for want in group}
         others = [want for want in asked.question.wants if want.line not in lines]
-        planned = first.planned()
+        planned = first.planned
         kept = frozenset((line, node) for line, node in planned if line not in lines)
-        best: tuple[int, Asked, Attempt] | None = None
+        best: tuple[int, Attempt] | None = None
         if first.solution is not None and len(kept) < len(planned):
-            best = first.solution.cost, asked, first  # It would wait for stock on its way.
+            best = first.solution.cost, first  # It would wait for stock on its way.
         ways, all_nodes = _ways(first, group)
         every = every and all_nodes
         for tried, pieces in enumerate(ways):
             if tried == CUTS_MAX:
                 every = False
                 break
-            with_pieces = replace(asked, question=replace(asked.question, wants=others + pieces))
-            found = attempt(with_pieces)
+            question = replace(asked.question, wants=others + pieces)
+            found = attempt(replace(asked, question=question))
             wanted = kept | {(piece.line, piece.node_id) for piece in pieces}
-            if found.solution is None or not found.planned() >= wanted:
+            if found.solution is None or not found.planned >= wanted:
                 continue
             if best is None or found.solution.cost < best[0]:
-                best = found.solution.cost, with_pieces, found
+                best = found.solution.cost, found
         if best is not None:
-            cuts += best[2] is not first
-            _, asked, first = best
-    return asked, first, every and cuts <= 1
+            cuts += best[1] is not first
+            _, first = best
+            asked = first.gathered.asked
+    if first.solution is None or (every and cuts <= 1):
+        return first
+    return replace(first, solution=replace(first.solution, bound=0, optimal=False))
 
 
 def _divisible(group: list[Want]) -> bool:

@@ -81,7 +81,7 @@ def _broken(found: Attempt) -> int:
     assert solution is not None
     if not gathered.asked.relaxed:
         return bits
-    for option, groups in found.packages():
+    for option, groups in found.packages:
         if option < gathered.shelf:
             bits |= int(np.bitwise_or.reduce(gathered.masks[option, groups]))
     # What waits will need a package of its own one day.
@@ -98,7 +98,7 @@ def _packages(found: Attempt) -> tuple[list[Package], dict[int, tuple[Waiting, i
     gathered = found.gathered
     packages: list[Package] = []
     waiting: dict[int, tuple[Waiting, int]] = {}
-    for option, groups in found.packages():
+    for option, groups in found.packages:
         waits = gathered.waits_for(option)
         if waits is not None:
             profile = gathered.asked.profile
@@ -163,7 +163,7 @@ def _shortages(
         if solved and found.routed[number] and number not in waiting:
             continue
         awaited = waiting.get(number)
-        clashing = [(want.line, want.node_id) in clash.lines for want in group]
+        clashing = [want.line in clash.lines for want in group]
         reason = _reason(found, number, awaited, clash.waiting if any(clashing) else 0)
         alone = every[[number]]
         nodes = all_at

@@ -20,10 +20,8 @@ import structlog
 
 from central.archive import export_file, import_file, verify_archive
 from central.checkpoint import load_signer, make_key
-from central.core import Central
 from central.database import close_database, open_database
 from central.digest import read_digests
-from central.escrow import DemandPolicy
 from central.ledger import verify_file
 from central.rebuild import rebuild_file
 from central.signing import Signing
@@ -77,7 +75,7 @@ def measure(folder: Path) -> dict[str, Any]:
     figures["bytes"] = (data / "central.db").stat().st_size
     start_s = time.perf_counter()
     connection = open_database(data)
-    Central(connection, DemandPolicy(0.2))
+    Scene(connection)
     figures["start_s"] = round(time.perf_counter() - start_s, 3)
     close_database(connection)
     verdict, figures["verify"] = timed(entries, lambda: verify_file(data, keys))
@@ -112,8 +110,18 @@ def rates(entries: int, wall_s: float, processor_s: float) -> dict[str, Any]:
     }
 
 
-def fill(data: Path, key: Path) -> dict[str, Any]:
-    """Let a central take the events in, in bursts of a batch from each edge."""
+def fill(
+    data: Path, key: Path, events: int = EVENTS, tell: "Callable[..., None] | None" = None
+) -> dict[str, Any]:
+    """Let a central take the events in, in bursts of a batch from each edge.
+
+    Args:
+        data: central's folder.
+        key: file of the key that signs.
+        events: how many.
+        tell: writes one order's life into an edge's log; see `live`.
+    """
+    tell = tell or live
     connection = open_database(data)
     stage = Scene(connection)
     stage.publish(document(1, EDGES))
@@ -121,12 +129,12 @@ def fill(data: Path, key: Path) -> dict[str, Any]:
     edges = [ScriptedEdge(edge_id) for edge_id in EDGES]
     sent = dict.fromkeys(EDGES, 0)
     entries, order, wall_s, processor_s = 0, 0, 0.0, 0.0
-    while entries < EVENTS:
+    while entries < events:
         burst = []
         for edge in edges:
             while len(edge.log) < sent[edge.edge_id] + BATCH:
                 order += 1
-                live(edge, f"o{order:07}", receive=order % 50 == 1)
+                tell(edge, f"o{order:07}", receive=order % 50 == 1)
             burst.append(edge.batch(sent[edge.edge_id] + 1, sent[edge.edge_id] + BATCH))
             sent[edge.edge_id] += BATCH
         entries += BATCH * len(edges)

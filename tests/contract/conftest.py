@@ -7,8 +7,8 @@ from tests.system_scene import SYSTEMS, ScriptedSystem, assert_rebuilt_alike
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path, systems=SYSTEMS) as found:
+def stage(location):
+    with scene(location, systems=SYSTEMS) as found:
         found.publish(document())
         yield found
         assert_rebuilt_alike(found)

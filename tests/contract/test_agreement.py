@@ -3,7 +3,9 @@
 import pytest
 
 from central.agreement import Difference, differences, rate, read_agreement
+from central.api import answers, sources
 from central.config import load_config
+from central.systems import Systems
 from shared.errors import ConfigError
 from shared.events import PackageDelivered, PackageShipped
 from shared.parts import PlannedLine
@@ -24,8 +26,8 @@ WORDS = SYSTEMS.words["erp"]
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path, systems=SYSTEMS) as found:
+def stage(location):
+    with scene(location, systems=SYSTEMS) as found:
         found.publish(document())
         yield found
 
@@ -35,7 +37,7 @@ def believe(stage, erp, *said):
         stage.tell(erp.say(StatusReported(order_id=order_id, state=word, at=NOW)))
 
 
-def test_a_coarser_word_agrees_with_each_of_its_states_and_the_rest_differs(stage, tmp_path):
+def test_a_coarser_word_agrees_with_each_of_its_states_and_the_rest_differs(stage, location):
     edge, erp = ScriptedEdge("e1"), ScriptedSystem("erp")
     edge.say(accepted("a", plan("dc", "A", 1)), "a")
     edge.say(accepted("b", None, parked=1), "b")
@@ -51,7 +53,7 @@ def test_a_coarser_word_agrees_with_each_of_its_states_and_the_rest_differs(stag
     c, d = found
     assert (c.order_id, c.word, c.state) == ("c", "DONE", "planned")
     assert d == Difference("d", "NEW", None, NOW_MS)
-    assert list(read_agreement(tmp_path, SYSTEMS.words)) == [("erp", 4, 2, 1), c, d]
+    assert list(read_agreement(location, SYSTEMS.words)) == [("erp", 4, 2, 1), c, d]
 
 
 def test_a_difference_is_as_old_as_the_later_of_both_sides(stage):
@@ -80,6 +82,14 @@ def test_what_is_told_late_of_an_earlier_time_says_nothing_new(stage):
     with stage.database.begin():
         (found,) = differences(stage.database, "erp", WORDS)
     assert found.word == "DONE"
+
+
+def test_the_api_tells_how_far_each_system_agrees(stage):
+    believe(stage, ScriptedSystem("erp"), ("a", "NEW"), ("b", "MOON"))
+    with stage.database.begin():
+        found = sources.agreement(stage.database, SYSTEMS)
+        assert sources.agreement(stage.database, Systems()).items == []
+    assert found.items == [answers.Agreement(system="erp", told=1, differing=1)]
 
 
 def test_systems_and_their_words_are_read_from_the_configuration(tmp_path):

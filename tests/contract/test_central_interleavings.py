@@ -1,8 +1,6 @@
 """Whatever the wire does to the edges' batches, central ends with the same books."""
 
 import random
-import tempfile
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -126,9 +124,9 @@ def assert_sound(stage):
         assert verify(stage.database).position is None
 
 
-def play(edges, bursts):
+def play(places, edges, bursts):
     """Bursts of batches to a fresh central, then everything in order, as an edge would."""
-    with tempfile.TemporaryDirectory() as directory, scene(Path(directory)) as stage:
+    with places.fresh() as location, scene(location) as stage:
         stage.publish(document(1, EDGES))
         for burst in bursts:
             stage.tell(*burst)
@@ -154,24 +152,24 @@ def play(edges, bursts):
         max_size=8,
     ),
 )
-def test_shuffled_and_repeated_batches_give_the_books_of_a_clean_run(logs, cuts):
+def test_shuffled_and_repeated_batches_give_the_books_of_a_clean_run(places, logs, cuts):
     edges = written(logs)
     bursts = [
         [edges[edge].batch(first, first + length) for edge, first, length in burst]
         for burst in cuts
     ]
-    clean_books, _, clean_tasks = play(edges, [])
-    torn_books, _, torn_tasks = play(edges, bursts)
+    clean_books, _, clean_tasks = play(places, edges, [])
+    torn_books, _, torn_tasks = play(places, edges, bursts)
     assert torn_books == clean_books
     assert torn_tasks == clean_tasks
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(logs=st.tuples(*(st.lists(st.one_of(events, counts), max_size=8) for _ in EDGES)))
-def test_every_event_three_times_gives_the_books_of_a_clean_run(logs):
+def test_every_event_three_times_gives_the_books_of_a_clean_run(places, logs):
     edges = written(logs)
     in_order = [[edge.batch(at, at)] * 3 for edge in edges for at in range(1, len(edge.log) + 1)]
-    assert play(edges, in_order) == play(edges, [])
+    assert play(places, edges, in_order) == play(places, edges, [])
 
 
 class Obedient(ScriptedEdge):
@@ -288,8 +286,8 @@ def act(stage, number, what, at, units):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(day=st.lists(moves, max_size=40))
-def test_whatever_is_fenced_and_recalled_every_unit_is_somewhere(day):
-    with tempfile.TemporaryDirectory() as directory, scene(Path(directory)) as stage:
+def test_whatever_is_fenced_and_recalled_every_unit_is_somewhere(places, day):
+    with places.fresh() as location, scene(location) as stage:
         stage.publish(document(1, EDGES))
         stage.edges = [Obedient(edge_id) for edge_id in EDGES]
         for edge in stage.edges:
@@ -335,7 +333,7 @@ def assert_settled(stage):
             assert free + max(0, pools.get(("dc", "A"), 0)) < units, row
 
 
-def test_every_event_three_times_in_shuffled_batches_is_in_the_ledger_once():
+def test_every_event_three_times_in_shuffled_batches_is_in_the_ledger_once(places):
     for seed in range(5):
         chance = random.Random(seed)
         edges = [ScriptedEdge(edge_id) for edge_id in EDGES]
@@ -353,4 +351,4 @@ def test_every_event_three_times_in_shuffled_batches_is_in_the_ledger_once():
         ] * 3
         chance.shuffle(batches)
         bursts = [batches[at : at + 7] for at in range(0, len(batches), 7)]
-        assert play(edges, bursts)[0] == play(edges, [])[0]
+        assert play(places, edges, bursts)[0] == play(places, edges, [])[0]

@@ -1,8 +1,5 @@
 """The views that are made from the ledger afterwards are those that were made as events came in."""
 
-import tempfile
-from pathlib import Path
-
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +28,7 @@ from tests.central_scene import (
     received,
     requested,
     scene,
+    unguard,
 )
 from tests.contract.test_central_interleavings import (
     EDGES,
@@ -111,7 +109,7 @@ def exact(stage):
     return found
 
 
-def assert_rebuilt_alike(stage, directory):
+def assert_rebuilt_alike(stage, location, other, directory):
     with stage.database.begin():
         before = digests(stage.database)
     rows = exact(stage)
@@ -120,8 +118,8 @@ def assert_rebuilt_alike(stage, directory):
         assert digests(stage.database) == before
     assert exact(stage) == rows
     assert done.poisoned == 0
-    file, other = directory / "ledger.jsonl.gz", directory / "other"
-    entries = export_file(directory, file)
+    file = directory / "ledger.jsonl.gz"
+    entries = export_file(location, file)
     assert verify_archive(file).entries == entries
     assert import_file(other, file, now_ms=LATER_MS) == entries
     assert read_digests(other) == before
@@ -130,12 +128,12 @@ def assert_rebuilt_alike(stage, directory):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(log_of=logs, said=talks, chunk=st.integers(1, 9))
 def test_rebuilt_views_are_those_made_live_after_repeats_poison_replay_and_fences(
-    learn, monkeypatch, log_of, said, chunk
+    learn, monkeypatch, places, tmp_path, log_of, said, chunk
 ):
     learn.unlearn()
     monkeypatch.setattr(rebuild, "CHUNK", chunk)
     edges = written(log_of)
-    with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as stage:
+    with places.fresh() as location, scene(location) as stage:
         stage.publish(document(1, EDGES))
         for what in said:
             if what == "replay":
@@ -150,14 +148,14 @@ def test_rebuilt_views_are_those_made_live_after_repeats_poison_replay_and_fence
                 stage.tell(*(edges[x].batch(first, first + more) for x, first, more in what))
         for edge in edges:
             stage.tell(edge.hello(), edge.batch())
-        assert_rebuilt_alike(stage, Path(folder))
+        assert_rebuilt_alike(stage, location, places.new(), tmp_path)
     learn.unlearn()
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(day=st.lists(moves, max_size=40))
-def test_a_day_of_fences_epochs_and_recalls_is_rebuilt_alike(day):
-    with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as stage:
+def test_a_day_of_fences_epochs_and_recalls_is_rebuilt_alike(places, tmp_path, day):
+    with places.fresh() as location, scene(location) as stage:
         stage.publish(document(1, EDGES))
         stage.edges = [Obedient(edge_id) for edge_id in EDGES]
         for edge in stage.edges:
@@ -168,7 +166,7 @@ def test_a_day_of_fences_epochs_and_recalls_is_rebuilt_alike(day):
             wait(stage, REVIEW_MS)
             for edge in stage.edges:
                 talk(stage, edge)
-        assert_rebuilt_alike(stage, Path(folder))
+        assert_rebuilt_alike(stage, location, places.new(), tmp_path)
 
 
 def sold(stage):
@@ -185,8 +183,8 @@ def sold(stage):
     assert stage.codes() == ["task_twice"]
 
 
-def test_views_that_were_damaged_are_mended_and_the_damage_is_named(tmp_path):
-    with scene(tmp_path) as stage:
+def test_views_that_were_damaged_are_mended_and_the_damage_is_named(location):
+    with scene(location) as stage:
         sold(stage)
         good = exact(stage)
         with stage.database.begin():
@@ -194,11 +192,11 @@ def test_views_that_were_damaged_are_mended_and_the_damage_is_named(tmp_path):
             stage.database.execute(delete(tasks))
             stage.database.execute(update(accounts).values(committed=0, pool=99))
             stage.database.execute(update(exceptions).values(code="another"))
-    found = rebuild_file(tmp_path, now_ms=NOW_MS)
+    found = rebuild_file(location, now_ms=NOW_MS)
     assert found.differing() == ["orders", "tasks", "stock", "exceptions"]
     assert found.done == rebuild.Rebuilt(5, 0)
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
-    with scene(tmp_path) as stage:
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
+    with scene(location) as stage:
         mended = exact(stage)
         (exception,) = mended.pop("exceptions")
         assert exception["code"] == "task_twice"
@@ -206,42 +204,42 @@ def test_views_that_were_damaged_are_mended_and_the_damage_is_named(tmp_path):
         assert mended == good
 
 
-def test_a_check_changes_nothing(tmp_path):
-    with scene(tmp_path) as stage:
+def test_a_check_changes_nothing(location):
+    with scene(location) as stage:
         sold(stage)
         with stage.database.begin():
             stage.database.execute(delete(orders))
-    assert rebuild_file(tmp_path, now_ms=NOW_MS, keep=False).differing() == ["orders"]
-    assert rebuild_file(tmp_path, now_ms=NOW_MS, keep=False).differing() == ["orders"]
+    assert rebuild_file(location, now_ms=NOW_MS, keep=False).differing() == ["orders"]
+    assert rebuild_file(location, now_ms=NOW_MS, keep=False).differing() == ["orders"]
 
 
-def test_a_broken_ledger_is_not_built_on(tmp_path):
-    with scene(tmp_path) as stage:
+def test_a_broken_ledger_is_not_built_on(location, tmp_path):
+    with scene(location) as stage:
         sold(stage)
         with stage.database.begin():
-            stage.database.execute(text("DROP TRIGGER ledger_refuses_delete"))
+            unguard(stage.database, "ledger")
             stage.database.execute(text("DELETE FROM ledger WHERE position = 1"))
-    before = read_digests(tmp_path)
+    before = read_digests(location)
     with pytest.raises(BrokenLedgerError, match="broken at position 2"):
-        rebuild_file(tmp_path, now_ms=NOW_MS)
+        rebuild_file(location, now_ms=NOW_MS)
     with pytest.raises(BrokenLedgerError, match="broken at position 2"):
-        export_file(tmp_path, tmp_path / "ledger.jsonl")
+        export_file(location, tmp_path / "ledger.jsonl")
     assert not list(tmp_path.glob("ledger.jsonl*"))
-    assert read_digests(tmp_path) == before
+    assert read_digests(location) == before
 
 
-def test_how_stock_is_shared_out_does_not_follow_from_the_ledger(tmp_path):
-    kept = []
+def test_how_stock_is_shared_out_does_not_follow_from_the_ledger(places):
+    kept, found = [], [places.new(), places.new()]
     for number, pool_reserve in enumerate((0.0, 0.4)):
-        with scene(tmp_path / str(number), pool_reserve) as stage:
+        with scene(found[number], pool_reserve) as stage:
             sold(stage)
             kept.append(stage.shares())
     assert kept[0] != kept[1]
-    assert read_digests(tmp_path / "0") == read_digests(tmp_path / "1")
+    assert read_digests(found[0]) == read_digests(found[1])
 
 
-def test_an_event_that_met_a_fault_of_ours_is_poison_after_a_rebuild_too(tmp_path, monkeypatch):
-    with scene(tmp_path) as stage:
+def test_an_event_that_met_a_fault_of_ours_is_poison_after_a_rebuild_too(location, monkeypatch):
+    with scene(location) as stage:
         sold(stage)
     whole = hub.apply
 
@@ -252,39 +250,41 @@ def test_an_event_that_met_a_fault_of_ours_is_poison_after_a_rebuild_too(tmp_pat
         return whole(desk, edge_id, event, data)
 
     monkeypatch.setattr(hub, "apply", faulty)
-    found = rebuild_file(tmp_path, now_ms=NOW_MS)
+    found = rebuild_file(location, now_ms=NOW_MS)
     assert found.done == rebuild.Rebuilt(4, 1)
     monkeypatch.undo()
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []  # replay is what mends it
-    with scene(tmp_path) as stage:
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []  # replay is what mends it
+    with scene(location) as stage:
         assert [x["code"] for x in stage.rows(poison)] == ["internal"]
         assert [x["order_id"] for x in stage.rows(orders)] == ["o"]
         assert stage.admin("replay") == {"replayed": 1}
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
 
 
-def test_what_is_poison_stays_so_until_it_is_replayed(tmp_path, learn):
+def test_what_is_poison_stays_so_until_it_is_replayed(location, learn):
     edge = ScriptedEdge("e1")
     edge.say(received("dc", A=10), type=MOON)
-    with scene(tmp_path) as stage:
+    with scene(location) as stage:
         stage.publish(document())
         stage.tell(edge.hello(), edge.batch())
     learn()
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
-    with scene(tmp_path) as stage:
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
+    with scene(location) as stage:
         assert stage.admin("replay") == {"replayed": 1}
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
     learn.unlearn()
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).done.poisoned == 1
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
+    assert rebuild_file(location, now_ms=NOW_MS).done.poisoned == 1
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
 
 
-def test_an_event_that_was_replayed_has_its_effect_when_it_was_replayed(tmp_path, learn):
+def test_an_event_that_was_replayed_has_its_effect_when_it_was_replayed(
+    location, places, tmp_path, learn
+):
     edge = ScriptedEdge("e1")
     edge.say(received("dc", A=10), type=MOON)
     edge.say(StockCounted(node_id="dc", lines=[CountLine(sku="A", quantity=4)]))
     edge.say(received("dc", A=1))
-    with scene(tmp_path) as stage:
+    with scene(location) as stage:
         stage.publish(document())
         stage.tell(edge.hello(), edge.batch(1, 2))
         learn()
@@ -294,11 +294,11 @@ def test_an_event_that_was_replayed_has_its_effect_when_it_was_replayed(tmp_path
         assert (
             held == 4 + 10 + 1
         )  # had it been read at once, the count would have had the last word
-        assert_rebuilt_alike(stage, tmp_path)
+        assert_rebuilt_alike(stage, location, places.new(), tmp_path)
     learn.unlearn()
 
 
-def test_nothing_depends_on_what_else_was_in_a_burst(tmp_path, monkeypatch):
+def test_nothing_depends_on_what_else_was_in_a_burst(location, monkeypatch):
     edge = ScriptedEdge("e1")
     for order_id in ("o1", "o2", "o3"):
         edge.say(accepted(order_id, plan("dc", "A", 1)), order_id)
@@ -307,40 +307,41 @@ def test_nothing_depends_on_what_else_was_in_a_burst(tmp_path, monkeypatch):
     edge.say(requested("o1", "dc", "A", 1, home="e1"), "o1")
     edge.say(requested("o3", "dc", "A", 1, home="e1"), "o3")
     edge.say(OrderCancelled(order_id="o2", withdrawn=["o3.0.0"]), "o2")
-    with scene(tmp_path) as stage:
+    with scene(location) as stage:
         stage.publish(document())
         stage.tell(edge.hello(), edge.batch())
         assert {x["task_id"]: x["state"] for x in stage.rows(tasks)} == {
             "o1.0.0": "accepted", "o3.0.0": "issued",
         }  # fmt: skip
     monkeypatch.setattr(rebuild, "CHUNK", 1)
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == []
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == []
 
 
-def test_checkpoints_travel_with_the_ledger(tmp_path):
+def test_checkpoints_travel_with_the_ledger(location, places, tmp_path):
+    other = places.new()
     make_key(tmp_path / "key")
     signer = load_signer(tmp_path / "key")
-    with scene(tmp_path / "data") as stage:
+    with scene(location) as stage:
         sold(stage)
         Signing(stage.database, signer, events=2).tick(0, NOW_MS)
     file = tmp_path / "ledger.jsonl"
-    export_file(tmp_path / "data", file)
+    export_file(location, file)
     assert verify_archive(file, [signer.public]).checkpoints == 1
-    import_file(tmp_path / "other", file, now_ms=NOW_MS, trusted=[signer.public])
-    database = open_database(tmp_path / "other")
+    import_file(other, file, now_ms=NOW_MS, trusted=[signer.public])
+    database = open_database(other)
     Signing(database, signer, events=1).tick(0, NOW_MS)
     close_database(database)
-    export_file(tmp_path / "other", file)
+    export_file(other, file)
     assert verify_archive(file, [signer.public]).checkpoints == 2
 
 
-def test_a_row_that_only_the_views_have_is_gone_after_a_rebuild(tmp_path):
-    with scene(tmp_path) as stage:
+def test_a_row_that_only_the_views_have_is_gone_after_a_rebuild(location):
+    with scene(location) as stage:
         sold(stage)
         with stage.database.begin():
             stage.database.execute(insert(waiting).values(
                 order_id="x", line=0, edge_id="e1", sku="A", units=1, reason="share", group=0,
                 nodes="dc",
             ))  # fmt: skip
-    assert rebuild_file(tmp_path, now_ms=NOW_MS).differing() == ["waiting"]
-    assert read_digests(tmp_path)["waiting"].rows == 0
+    assert rebuild_file(location, now_ms=NOW_MS).differing() == ["waiting"]
+    assert read_digests(location)["waiting"].rows == 0

@@ -1,8 +1,5 @@
 """Whatever order messages come in: every command is answered, missed, or still awaited."""
 
-import tempfile
-from pathlib import Path
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -139,8 +136,8 @@ def is_missed(event):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps, st.integers(1, 9))
-def test_every_command_is_answered_or_missed_or_awaited_and_rebuilds_alike(told, chunk):
-    with tempfile.TemporaryDirectory() as folder, scene(Path(folder), systems=SYSTEMS) as stage:
+def test_every_command_is_answered_or_missed_or_awaited_and_rebuilds_alike(places, told, chunk):
+    with places.fresh() as location, scene(location, systems=SYSTEMS) as stage:
         stage.publish(document())
         world = World(stage)
         stage.tick(0)

@@ -1,12 +1,11 @@
 """Central and its systems: commands, answers, missed answers, contacts, beliefs."""
 
-from sqlalchemy import select
+from sqlalchemy import text
 
 from central.archive import export_file, import_file
 from central.courier import PATIENCE_MS, ROUND_MS
-from central.database import close_database, open_database, open_reader
 from central.ledger import past_of
-from central.tables import accesses, awaited, exceptions, locks
+from central.tables import accesses, awaited, locks
 from shared import topics
 from shared.envelope import decode_data, decode_event
 from shared.events import (
@@ -28,6 +27,7 @@ from shared.systems import (
 )
 from tests.central_scene import (
     NOW,
+    Scene,
     ScriptedEdge,
     accepted,
     plan,
@@ -68,8 +68,8 @@ def test_a_payment_makes_a_lock_and_a_confirmation_in_its_causal_chain(stage, ed
     assert [x["step"] for x in stage.rows(awaited)] == ["lock", "confirmation"]
 
 
-def test_without_a_configured_system_nothing_is_commanded(tmp_path):
-    with scene(tmp_path) as stage:
+def test_without_a_configured_system_nothing_is_commanded(location):
+    with scene(location) as stage:
         edge = ScriptedEdge("e1")
         edge.say(accepted("o", plan("dc", "A", 1)), "o")
         stage.tell(edge.batch())
@@ -257,32 +257,34 @@ def test_more_commands_than_the_window_go_out_as_answers_come(stage, edge, erp):
     assert len(answered) == 200
 
 
-def test_a_database_of_version_4_gets_what_this_version_adds(tmp_path):
-    database = open_database(tmp_path)
-    with database.begin():
-        for name in ("awaited", "locks", "beliefs", "heard", "sightings"):
-            database.exec_driver_sql(f"DROP TABLE {name}")
-        database.exec_driver_sql("DROP INDEX tasks_by_age")
-        database.exec_driver_sql("ALTER TABLE orders DROP COLUMN state_ms")
-        database.exec_driver_sql("UPDATE schema_version SET version = 4")
-    close_database(database)
-    close_database(open_database(tmp_path))
-    reader = open_reader(tmp_path)
-    with reader.begin():
-        assert reader.execute(select(exceptions)).all() == []
-        assert reader.execute(select(awaited)).all() == []
-    close_database(reader)
+def test_after_a_failed_transaction_the_hubs_stream_goes_on_from_what_the_database_has(
+    stage, edge, erp
+):
+    edge.say(accepted("o", plan("dc", "A", 1)), "o")
+    with stage.database.begin():
+        stage.database.execute(text("ALTER TABLE awaited RENAME TO hidden"))
+    assert stage.tell(edge.batch()) == []
+    with stage.database.begin():
+        stage.database.execute(text("ALTER TABLE hidden RENAME TO awaited"))
+    # As if the commit had been done, and only its answer was lost.
+    Scene(stage.database, systems=SYSTEMS).tell(edge.batch())
+    tell(stage, edge, erp)
+    assert [x.order_id for x in orders_of(erp, InventoryLockRequested)] == ["o"]
+    edge.say(accepted("p", plan("dc", "A", 1)), "p")
+    tell(stage, edge, erp)
+    assert [x.number() for x in hub_log(stage)] == [1, 2, 3, 4]
 
 
 def test_an_exported_ledger_has_the_hubs_stream_and_another_central_goes_on_in_it(
-    stage, edge, erp, tmp_path
+    stage, edge, erp, location, places, tmp_path
 ):
     edge.say(accepted("o", plan("dc", "A", 1)), "o")
     tell(stage, edge)
     stage.tell(erp.say(StatusReported(order_id="o", state="NEW", at=NOW)))
-    export_file(tmp_path, tmp_path / "ledger.jsonl")
-    import_file(tmp_path / "other", tmp_path / "ledger.jsonl", now_ms=stage.now_ms)
-    with scene(tmp_path / "other", systems=SYSTEMS) as other:
+    export_file(location, tmp_path / "ledger.jsonl")
+    second = places.new()
+    import_file(second, tmp_path / "ledger.jsonl", now_ms=stage.now_ms)
+    with scene(second, systems=SYSTEMS) as other:
         assert hub_log(other) == hub_log(stage)
         erp.read(other.central.connected(0))
         (command,) = erp.commands()

@@ -113,6 +113,27 @@ def test_shipped_central_broker_gives_an_edge_only_its_own_tasks(tmp_path):
         assert other.heard.empty()
 
 
+def test_shipped_central_broker_lets_an_integrator_read_events_and_nothing_else(tmp_path):
+    with fenced("central", tmp_path / "broker", ["central", "edge-1", "integrator"]) as login:
+        central, edge, integrator = (login(x) for x in ("central", "edge-1", "integrator"))
+        central.subscribe("pointsman/v1/+/up/#")
+        integrator.subscribe("pointsman/v1/events/#").subscribe("pointsman/v1/+/down/#")
+        edge.subscribe("pointsman/v1/events/#").subscribe("pointsman/v1/edge-1/down/#")
+
+        for forger in (integrator, edge):
+            forger.publish("pointsman/v1/events/order.accepted/edge-1", b"forged")
+        integrator.publish("pointsman/v1/integrator/up/hello", b"forged")
+        integrator.publish("pointsman/v1/edge-1/up/log", b"forged")
+        central.publish("pointsman/v1/edge-1/down/ack", b"ack")
+        central.publish("pointsman/v1/events/order.accepted/edge-1", b"event")
+        edge.publish("pointsman/v1/edge-1/up/log", b"own")
+        assert payloads(integrator.hear(1)) == [b"event"]
+        assert payloads(edge.hear(1)) == [b"ack"]
+        assert payloads(central.hear(1)) == [b"own"]
+        for client in (integrator, edge, central):
+            assert client.heard.empty()
+
+
 def test_shipped_brokers_let_nobody_in_without_a_password(tmp_path):
     skip_without_mosquitto()
     conf, port = shipped("edge", tmp_path / "broker", ["edge"])

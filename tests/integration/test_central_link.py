@@ -128,6 +128,33 @@ async def test_an_edge_s_day_over_a_real_broker(broker, tmp_path):
         assert verify_file(config.data_dir) == Verdict(2)
 
 
+@pytest.mark.postgresql
+async def test_central_on_a_server_goes_on_after_its_connections_were_cut(
+    embedded, postgresql, tmp_path
+):
+    name = postgresql.take()
+    address = postgresql.location(name).address
+    config = msgspec.structs.replace(config_for(embedded, tmp_path), database=address)
+    async with serving(config), wired(config, "e1") as edge:
+        await edge.hello_until(lambda: edge.acked() == 0)
+        assert await publish_network(config, document()) == 1
+        edge.say(received("dc", A=10))
+        await edge.send(edge.batch())
+        await edge.until(lambda: edge.acked() == 1)
+        other = msgspec.structs.replace(config, data_dir=tmp_path / "other")
+        assert await asyncio.to_thread(postgresql.hang_up, name) == 1
+        edge.say(received("dc", A=1))
+        await edge.send(edge.batch())
+        await edge.hello_until(lambda: edge.acked() in (1, 2))
+        await edge.send(edge.batch())
+        await edge.until(lambda: edge.acked() == 2)
+        assert verify_file(config.location) == Verdict(2)
+        with pytest.raises(ConfigError, match="another central writes"):
+            await serve(other, asyncio.Event())
+    assert not (tmp_path / "central" / "central.db").exists()
+    postgresql.give_back(name)
+
+
 async def test_a_malformed_message_does_not_end_the_daemon(broker, tmp_path):
     config = config_for(broker, tmp_path)
     async with serving(config), wired(config, "e1") as edge:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +23,7 @@ from shared.topics import down, up
 from tests import planner
 from tests.brokers import Broker, mosquitto_path, running
 from tests.central_scene import ScriptedEdge, received
+from tests.processes import Daemon
 from tests.shop import network
 from tests.site import PATIENCE_S, central, client, running_edge
 
@@ -52,33 +52,6 @@ def central_file(folder: Path, wan: Broker) -> str:
         folder, "central.toml",
         f'data_dir = "central"\n[broker]\nport = {wan.port}\nmqtt_version = "3.1.1"\n',
     )  # fmt: skip
-
-
-class Daemon:
-    """A daemon as a process of its own; its log is read line by line."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", *arguments],
-            cwd=ROOT, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def until(self, event: str) -> dict[str, object]:
-        assert self._process.stderr is not None
-        seen = []
-        for line in self._process.stderr:
-            seen.append(line)
-            entry: dict[str, object] = json.loads(line)
-            if entry["event"] == event:
-                return entry
-        raise AssertionError(f"ended without {event!r}: {''.join(seen)}")
-
-    def stop(self) -> int:
-        self._process.send_signal(signal.SIGTERM)
-        assert self._process.stderr is not None
-        self._process.stderr.read()
-        self._process.stderr.close()
-        return self._process.wait(20)
 
 
 def test_the_daemons_say_that_they_are_ready_feed_the_network_and_stop_in_good_order(
@@ -311,12 +284,21 @@ def test_the_shipped_samples_start_and_sell(mosquitto: Broker, wan: Broker, tmp_
             assert one.stop() == 0
 
 
-@pytest.mark.parametrize("unit", ["edge", "central"])
-def test_a_service_unit_starts_a_command_that_exists(unit: str) -> None:
+@pytest.mark.parametrize(
+    "unit,expected",
+    [
+        ("edge", "edge run edge"),
+        ("central", "central run central"),
+        ("central-follow", "central follow central"),
+        ("api", "central api central"),
+    ],
+)
+def test_a_service_unit_starts_a_command_that_exists(unit: str, expected: str) -> None:
     text = (ROOT / "deploy" / "systemd" / f"pointsman-{unit}.service").read_text()
     (command,) = re.findall(r"^ExecStart=/opt/pointsman/bin/pointsman (.*)$", text, re.M)
     words = command.split()
-    assert words == [unit, "run", "--config", f"/etc/pointsman/{unit}.toml"]
+    group, command, config = expected.split()
+    assert words == [group, command, "--config", f"/etc/pointsman/{config}.toml"]
     told = run.invoke(app, [*words[:2], "--help"])
     assert told.exit_code == 0
     assert "--config" in told.output
@@ -342,9 +324,13 @@ def test_a_payment_without_a_site_says_who_is_missing(wan: Broker) -> None:
      ["central", "network", "publish", "x.json"], ["central", "fence", "e1"],
      ["central", "sourcing", "publish", "x.json"], ["central", "sourcing", "rollback"],
      ["central", "sourcing", "list"], ["central", "prices", "publish", "x.json"],
+     ["central", "follow"], ["central", "webhooks", "list"], ["central", "webhooks", "dead"],
+     ["central", "webhooks", "replay"], ["central", "webhooks", "enable", "--endpoint", "x"],
+     ["central", "webhooks", "rotate-secret", "--endpoint", "x"],
      ["central", "poison"], ["central", "replay"], ["central", "contact", "o"],
      ["central", "forget", "--order", "o"], ["central", "accesses"], ["central", "rotate-key"],
-     ["central", "views"], ["central", "rebuild"],
+     ["central", "api"], ["central", "tokens"], ["central", "token", "x", "--role", "reader"],
+     ["central", "revoke-token", "x"], ["central", "views"], ["central", "rebuild"],
      ["central", "key"], ["central", "export", "x"], ["central", "import", "x"]],
 )  # fmt: skip
 def test_a_missing_or_wrong_file_is_told_in_one_breath(command: list[str], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ async def test_a_command_survives_its_broker_and_is_answered_over_the_wire(tmp_p
                 await line.send(erp.say(StatusReported(order_id="p", state="1234567", at=NOW)))
                 await line.until(lambda: told("input.rejected"))
         assert verify_file(config.data_dir) == Verdict(5)
-        rate, difference = read_agreement(config.data_dir, config.driven.words)
+        rate, difference = read_agreement(config.location, config.driven.words)
         assert rate == ("erp", 1, 1, 0)
         assert difference[:3] == ("o", "DONE", "planned")
         assert difference.since_ms >= NOW_MS

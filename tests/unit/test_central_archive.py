@@ -2,10 +2,12 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from central import postgres
 from central.archive import (
     ArchiveError,
     NotEmptyError,
@@ -15,13 +17,14 @@ from central.archive import (
 )
 from central.chains import BrokenLedgerError
 from central.checkpoint import load_signer, make_key
+from central.database import close_database, open_database, sole_writer
 from central.digest import read_digests
 from central.ledger import verify_file
+from central.postgres import Server
 from central.signing import Signing
 from central.tables import epochs, streams
 from deploy.cli import app
 from shared.errors import ConfigError
-from shared.lock import locked
 from tests.central_scene import (
     NOW_MS,
     ScriptedEdge,
@@ -39,17 +42,27 @@ run = CliRunner()
 
 
 @pytest.fixture
-def exported(tmp_path):
+def data(location):
+    return location
+
+
+@pytest.fixture
+def other(places):
+    return places.new()
+
+
+@pytest.fixture
+def exported(tmp_path, data):
     """A file with five entries of two edges, and a checkpoint after the second."""
     make_key(tmp_path / "key")
-    with scene(tmp_path / "data") as stage:
+    with scene(data) as stage:
         signing = Signing(stage.database, load_signer(tmp_path / "key"), events=2)
         one, _ = two_edges(stage)
         signing.tick(0, NOW_MS)
         for number in range(3):
             one.say(received("dc", B=number + 1))
         stage.tell(one.batch(2))
-    export_file(tmp_path / "data", tmp_path / "ledger.jsonl")
+    export_file(data, tmp_path / "ledger.jsonl")
     return tmp_path / "ledger.jsonl"
 
 
@@ -73,13 +86,13 @@ def test_a_file_is_one_line_for_each_thing_in_the_order_of_the_ledger(exported):
     assert str(verify_archive(exported)).startswith("5 entries, every chain is whole; 1 signed")
 
 
-def test_a_packed_file_holds_the_same(exported, tmp_path):
-    export_file(tmp_path / "data", tmp_path / "ledger.jsonl.gz")
+def test_a_packed_file_holds_the_same(exported, tmp_path, data):
+    export_file(data, tmp_path / "ledger.jsonl.gz")
     assert gzip.decompress((tmp_path / "ledger.jsonl.gz").read_bytes()) == exported.read_bytes()
     assert verify_archive(tmp_path / "ledger.jsonl.gz") == verify_archive(exported)
 
 
-def test_what_is_changed_in_a_file_is_named_and_not_imported(exported, tmp_path):
+def test_what_is_changed_in_a_file_is_named_and_not_imported(exported, tmp_path, other):
     def other_time(lines):
         lines[5]["event"]["time"] = "2020-01-01T00:00:00Z"
 
@@ -96,11 +109,11 @@ def test_what_is_changed_in_a_file_is_named_and_not_imported(exported, tmp_path)
         file = changed(exported, change)
         assert verify_archive(file).position == position, change
         with pytest.raises(BrokenLedgerError, match=f"broken at position {position}"):
-            import_file(tmp_path / "other", file, now_ms=NOW_MS)
-    import_file(tmp_path / "other", exported, now_ms=NOW_MS)
+            import_file(other, file, now_ms=NOW_MS)
+    import_file(other, exported, now_ms=NOW_MS)
 
 
-def test_a_file_that_is_cut_off_or_none_of_ours_is_refused(exported, tmp_path):
+def test_a_file_that_is_cut_off_or_none_of_ours_is_refused(exported, tmp_path, data, other):
     whole = exported.read_bytes()
     packed = gzip.compress(whole)
     for name, content in {
@@ -120,28 +133,29 @@ def test_a_file_that_is_cut_off_or_none_of_ours_is_refused(exported, tmp_path):
             verify_archive(tmp_path / name)
         assert f"{name}, line " in caught.value.place
         with pytest.raises(ArchiveError):
-            import_file(tmp_path / "other", tmp_path / name, now_ms=NOW_MS)
+            import_file(other, tmp_path / name, now_ms=NOW_MS)
     with pytest.raises(ArchiveError):
         verify_archive(tmp_path / "missing.jsonl")
     with pytest.raises(ArchiveError):
-        export_file(tmp_path / "data", tmp_path / "no folder" / "ledger.jsonl")
-    with scene(tmp_path / "other") as stage:
+        export_file(data, tmp_path / "no folder" / "ledger.jsonl")
+    with scene(other) as stage:
         assert stage.rows(streams) == []
 
 
-def test_only_an_empty_central_takes_a_ledger_in(exported, tmp_path):
+def test_only_an_empty_central_takes_a_ledger_in(exported, data, other, monkeypatch):
     with pytest.raises(NotEmptyError):
-        import_file(tmp_path / "data", exported, now_ms=NOW_MS)
-    with (
-        locked(tmp_path / "other"),
-        pytest.raises(ConfigError, match="another daemon"),
-    ):
-        import_file(tmp_path / "other", exported, now_ms=NOW_MS)
+        import_file(data, exported, now_ms=NOW_MS)
+    monkeypatch.setattr(postgres, "LOCK_WAIT_MS", 100)
+    with sole_writer(other):
+        running = open_database(other)
+        with pytest.raises(ConfigError, match=r"another (daemon|central)"):
+            import_file(other, exported, now_ms=NOW_MS)
+        close_database(running)
 
 
-def test_edges_go_on_with_a_central_that_has_another_ones_ledger(exported, tmp_path):
-    import_file(tmp_path / "other", exported, now_ms=NOW_MS)
-    with scene(tmp_path / "other") as stage:
+def test_edges_go_on_with_a_central_that_has_another_ones_ledger(exported, tmp_path, other):
+    import_file(other, exported, now_ms=NOW_MS)
+    with scene(other) as stage:
         stage.publish(document())
         assert stage.shares() == {}  # all is the pools', until an edge has begun anew
         edge = ScriptedEdge("e2")
@@ -156,28 +170,32 @@ def test_edges_go_on_with_a_central_that_has_another_ones_ledger(exported, tmp_p
             ("e2", 1, 1)
         ]
         assert {x["boot"] for x in stage.rows(streams)} == {"", boot(1)}
-    assert verify_file(tmp_path / "other").entries == 6
+    assert verify_file(other).entries == 6
 
 
-def test_an_event_that_takes_several_lines_comes_back_byte_for_byte(tmp_path):
+def test_an_event_that_takes_several_lines_comes_back_byte_for_byte(tmp_path, data, other):
     edge = ScriptedEdge("e1")
     edge.log.append(edge.say(received("dc", A=1)).replace(b',"', b',\n "'))
     del edge.log[0]
-    with scene(tmp_path / "data") as stage:
+    with scene(data) as stage:
         stage.tell(edge.hello(), edge.batch())
-    export_file(tmp_path / "data", tmp_path / "ledger.jsonl")
+    export_file(data, tmp_path / "ledger.jsonl")
     assert '"kind":"packed"' in (tmp_path / "ledger.jsonl").read_text()
-    import_file(tmp_path / "other", tmp_path / "ledger.jsonl", now_ms=NOW_MS)
-    assert read_digests(tmp_path / "other") == read_digests(tmp_path / "data")
+    import_file(other, tmp_path / "ledger.jsonl", now_ms=NOW_MS)
+    assert read_digests(other) == read_digests(data)
 
 
 # The commands.
 
 
 @pytest.fixture
-def command(exported, tmp_path):
-    for name in ("data", "other"):
-        text = f'data_dir = "{name}"\n[checkpoints]\nkey_file = "key"\n'
+def command(exported, tmp_path, data, other):
+    for name, place in (("data", data), ("other", other)):
+        folder = place if isinstance(place, Path) else tmp_path / name
+        text = f'data_dir = "{folder}"\n'
+        if isinstance(place, Server):
+            text += f'database = "{place.address}"\n'
+        text += '[checkpoints]\nkey_file = "key"\n'
         (tmp_path / f"{name}.toml").write_text(text)
 
     def command(*words, code=0):
@@ -205,14 +223,14 @@ def test_a_ledger_is_exported_verified_imported_and_compared_by_commands(command
     assert "as the ledger says" in command("rebuild", "-c", "other.toml")
 
 
-def test_commands_name_what_is_wrong_and_fail(command, tmp_path):
+def test_commands_name_what_is_wrong_and_fail(command, tmp_path, data):
     command("verify", code=2)
     command("verify", "--file", "out.jsonl", "-c", "data.toml", code=2)
     make_key(tmp_path / "key.other")
     text = (tmp_path / "data.toml").read_text().replace('"key"', '"key.other"')
     (tmp_path / "rekeyed.toml").write_text(text)
     assert "signed by another key" in command("verify", "-c", "rekeyed.toml", code=1)
-    with scene(tmp_path / "data") as stage, stage.database.begin():
+    with scene(data) as stage, stage.database.begin():
         stage.database.exec_driver_sql("DELETE FROM orders")
     told = command("rebuild", "--check", "-c", "data.toml", code=1)
     assert "orders: was 0000" in told

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
 from central import ledger
@@ -12,7 +12,7 @@ from central.signing import Signing
 from central.stream import genesis, link
 from central.tables import checkpoints
 from shared.errors import ConfigError
-from tests.central_scene import NOW_MS, ScriptedEdge, received, scene
+from tests.central_scene import NOW_MS, ScriptedEdge, received, scene, unguard
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def signer(tmp_path):
 
 
 @pytest.fixture
-def stage(tmp_path, signer):
+def stage(location, signer):
     """Ten entries of two edges by turns: a checkpoint after the fourth and one after the eighth."""
-    with scene(tmp_path) as found:
+    with scene(location) as found:
         found.edges = [ScriptedEdge("e1"), ScriptedEdge("e2")]
         signing = Signing(found.database, signer, events=4)
         for number in range(1, 6):
@@ -38,11 +38,9 @@ def stage(tmp_path, signer):
 def verified(stage, *statements, trusted=()):
     """What verify says after someone has changed the file past the triggers."""
     with stage.database.begin():
-        for table in ("ledger", "checkpoints"):
-            for verb in ("update", "delete"):
-                stage.database.execute(text(f"DROP TRIGGER IF EXISTS {table}_refuses_{verb}"))
+        unguard(stage.database, "ledger", "checkpoints")
         for statement in statements:
-            stage.database.execute(text(statement))
+            stage.database.execute(text(statement) if isinstance(statement, str) else statement)
         return verify(stage.database, trusted)
 
 
@@ -111,11 +109,14 @@ def test_a_stream_that_was_put_in_later_is_found(stage):
     assert verified(stage).edge_id == "e3"
 
 
+SECOND = update(checkpoints).where(checkpoints.c.number == 2)
+
+
 @pytest.mark.parametrize(
     "change,reason",
     [
-        ("UPDATE checkpoints SET signature = zeroblob(64) WHERE number = 2", "not what was signed"),
-        ("UPDATE checkpoints SET body = CAST('{}' AS BLOB) WHERE number = 2", "not what was"),
+        (SECOND.values(signature=bytes(64)), "not what was signed"),
+        (SECOND.values(body=b"{}"), "not what was signed"),
         ("UPDATE checkpoints SET position = 7 WHERE number = 2", "columns that differ"),
         ("DELETE FROM checkpoints WHERE number = 1", "does not follow from checkpoint 0"),
     ],
@@ -132,8 +133,8 @@ def test_checkpoints_of_another_key_are_refused_where_the_key_is_known(stage, tm
     assert "signed by another key" in str(verified(stage, trusted=[other]))
 
 
-def test_whoever_has_a_key_is_told_that_there_are_no_checkpoints(tmp_path, signer):
-    with scene(tmp_path / "data") as stage:
+def test_whoever_has_a_key_is_told_that_there_are_no_checkpoints(location, signer):
+    with scene(location) as stage:
         assert "no signed checkpoint" in str(verified(stage, trusted=[signer.public]))
 
 
@@ -143,8 +144,8 @@ def test_checkpoints_refuse_to_be_changed(stage):
             stage.database.execute(text(statement))
 
 
-def test_an_epoch_that_has_ended_is_covered_to_its_end(tmp_path, signer):
-    with scene(tmp_path / "data") as stage:
+def test_an_epoch_that_has_ended_is_covered_to_its_end(location, signer):
+    with scene(location) as stage:
         edge = ScriptedEdge("e1")
         edge.say(received("dc", A=1))
         stage.tell(edge.hello(), edge.batch())
@@ -161,8 +162,8 @@ def test_an_epoch_that_has_ended_is_covered_to_its_end(tmp_path, signer):
         assert verified(stage).checkpoints == 1
 
 
-def test_a_checkpoint_is_made_after_so_many_events_or_so_long(tmp_path, signer):
-    with scene(tmp_path / "data") as stage:
+def test_a_checkpoint_is_made_after_so_many_events_or_so_long(location, signer):
+    with scene(location) as stage:
         edge = ScriptedEdge("e1")
         signing = Signing(stage.database, signer, events=3, every_ms=1_000)
 

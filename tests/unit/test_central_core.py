@@ -33,8 +33,8 @@ from tests.central_scene import (
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         yield found
 
 

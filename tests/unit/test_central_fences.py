@@ -32,14 +32,15 @@ from tests.central_scene import (
     returned,
     scene,
     two_edges,
+    unguard,
 )
 
 DC = ("dc", "A")
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         yield found
 
 
@@ -329,14 +330,14 @@ def test_the_missing_end_of_an_epoch_that_is_over_is_found(stage, edges):
     began.begin(2, previous=(1, 1))
     stage.tell(began.batch())
     with stage.database.begin():
-        stage.database.execute(text("DROP TRIGGER ledger_refuses_delete"))
+        unguard(stage.database, "ledger")
         stage.database.execute(text("DELETE FROM ledger WHERE edge_id = 'e2' AND epoch = 1"))
         verdict = verify(stage.database)
     assert (verdict.edge_id, verdict.epoch, verdict.sequence) == ("e2", 1, 1)
 
 
-def test_an_edge_that_was_never_heard_can_be_fenced(tmp_path):
-    with scene(tmp_path) as stage:
+def test_an_edge_that_was_never_heard_can_be_fenced(location):
+    with scene(location) as stage:
         stage.publish(document())
         one = ScriptedEdge("e1")
         one.say(received("dc", A=10))

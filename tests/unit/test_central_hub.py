@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from central.desk import Desk, Order
-from central.hub import ORDER_STEPS, apply, mentions, order_state
+from central.hub import apply, mentions
+from central.lifecycle import ORDER_STATES, ORDER_STEPS, fits, order_state
 from shared.envelope import make_event
 from shared.events import (
     OrderCancelled,
@@ -190,13 +191,15 @@ def test_stock_and_questions_concern_no_order():
         assert mentions(event, data) == (None, None)
 
 
-@pytest.mark.parametrize("state", ORDER_STEPS)
+@pytest.mark.parametrize("state", ORDER_STATES)
 def test_every_state_but_cancelled_leads_somewhere(state):
-    assert bool(ORDER_STEPS[state]) == (state != "cancelled")
+    assert any(step.before == state for step in ORDER_STEPS) == (state != "cancelled")
 
 
 def test_the_tables_are_closed():
-    assert set().union(*ORDER_STEPS.values()) <= set(ORDER_STEPS)
+    assert {step.after for step in ORDER_STEPS} <= set(ORDER_STATES)
+    assert all(fits(step.before, step.after) for step in ORDER_STEPS)
+    assert not fits("cancelled", "picking")
     reached = {to for _, to in STEPS.values() if to} | {"issued"}
     assert set().union(*(found for found, _ in STEPS.values())) <= reached
 
@@ -258,3 +261,26 @@ def test_a_task_that_its_node_has_dropped_is_over_and_one_that_it_keeps_goes_on(
     assert (desk.orders["o"].state, codes) == ("cancelled", [])
     desk, codes = told(*first, report(PickAccepted), asking, report(PickKept))
     assert (desk.tasks[TASK].state, codes) == ("accepted", [])
+
+
+# More units than a task has.
+
+
+def test_more_units_than_a_task_has_are_noted_and_not_applied():
+    first = [data for data, _ in LIFE[:2]]
+    desk, codes = told(*first, report(PickShort, missing=missing(3)))
+    assert (desk.tasks[TASK].missing, desk.orders["o"].state) == (0, "planned")
+    assert codes == ["too_many_units"]
+    desk, codes = told(*first, report(PickShort, missing=missing(1)), left(2))
+    assert (desk.tasks[TASK].state, codes) == ("issued", ["too_many_units"])
+    desk, codes = told(*first, report(PickShort, missing=missing(1)), left(1))
+    assert (desk.tasks[TASK].state, codes) == ("shipped", [])
+
+
+def test_more_units_than_the_task_turns_out_to_have_are_noted_when_it_is_known():
+    _, codes = told(report(PickShort, missing=missing(3)), *(data for data, _ in LIFE[:2]))
+    assert codes == ["too_many_units"]
+
+
+def left(quantity):
+    return report(PackageShipped, lines=missing(quantity))

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from central.database import close_database, open_database
 from central.holdings import broken_cells
-from central.tables import lots, schema_version
+from central.tables import lots
 from shared.events import StockExpected, StockMoved, StockReceived
 from shared.frames import Lots, decode_bulk
 from shared.lots import OVERDUE_MS
@@ -23,8 +22,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         found.publish(document())
         yield found
         with found.database.begin():
@@ -162,14 +161,3 @@ def test_a_repeated_log_changes_nothing(stage, edges):
     stage.restart()
     assert stage.tell(edges[0].batch())
     assert stage.rows(lots) == before
-
-
-def test_a_database_without_lots_gets_them(tmp_path):
-    database = open_database(tmp_path)
-    with database.begin():
-        lots.drop(database)
-        database.execute(schema_version.update().values(version=2))
-    close_database(database)
-    with scene(tmp_path) as stage:
-        assert stage.rows(lots) == []
-        assert [row["version"] for row in stage.rows(schema_version)] != [2]

@@ -23,8 +23,8 @@ MOON = "pointsman.moon.landed.v1"
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         found.publish(document())
         yield found
 

@@ -31,8 +31,8 @@ DC, STORE = ("dc", SKU), ("s-e1", SKU)
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
+def stage(location):
+    with scene(location) as found:
         found.publish(document(1, EDGES))
         yield found
         with found.database.begin():

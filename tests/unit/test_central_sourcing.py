@@ -2,15 +2,16 @@
 
 import msgspec
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 
 from central.admin import Message
-from central.database import close_database, open_database
 from central.published import read_history
+from central.sourcing import AHEAD_MS
 from central.tables import activations, sourcings
 from central.tables import prices as prices_table
 from shared import topics
+from shared.clock import to_datetime
 from shared.frames import decode_bulk
 from shared.prices import Prices
 from shared.sourcing import Sourcing
@@ -21,9 +22,9 @@ KINDS = {"sourcing": Sourcing, "prices": Prices}
 
 
 @pytest.fixture
-def stage(tmp_path):
-    with scene(tmp_path) as found:
-        found.directory = tmp_path
+def stage(location):
+    with scene(location) as found:
+        found.location = location
         yield found
 
 
@@ -53,7 +54,7 @@ def met(stage, *edge_ids):
 
 
 def in_force(stage):
-    return read_history(stage.directory)[0].version
+    return read_history(stage.location)[0].version
 
 
 # Publishing.
@@ -160,7 +161,7 @@ def test_the_history_tells_what_was_in_force_since_when(stage):
     for version in ("s1", "s2"):
         publish(stage, sourcing(version))
     stage.admin("rollback")
-    history = read_history(stage.directory)
+    history = read_history(stage.location)
     assert [x.version for x in history] == ["s1", "s2", "s1"]
     assert {x.at_ms for x in history} == {NOW_MS}
 
@@ -197,6 +198,13 @@ def test_the_version_of_prices_rises(stage):
 def test_what_is_no_prices_document_is_refused_with_its_place(stage):
     refused = stage.admin("prices", version=0)
     assert (refused["code"], refused["place"]) == ("invalid_data", "$.version")
+
+
+def test_prices_of_the_future_are_refused(stage):
+    made = [to_datetime(NOW_MS + AHEAD_MS + late_ms) for late_ms in (1, 0)]
+    refused = publish(stage, prices(1, made_at=made[0]))
+    assert (refused["code"], refused["place"]) == ("invalid_data", "$.made_at")
+    assert publish(stage, prices(1, made_at=made[1])) == {"version": 1}
 
 
 # Edges that come later.
@@ -246,23 +254,3 @@ def test_an_edge_that_only_rejoins_is_told_nothing_twice(stage):
     stage.admin("fence", edge_id="e1")
     out = stage.tell(edge.hello(feed=2))
     assert [kind for _, kind, _ in feed_of("e1", out)] == ["rejoin"]
-
-
-# The file.
-
-
-def test_a_database_of_the_version_before_gets_the_tables_it_lacks(tmp_path):
-    with scene(tmp_path) as stage:
-        stage.publish(document())
-        with stage.database.begin():
-            for name in ("activations", "sourcings", "prices"):
-                stage.database.execute(text(f"DROP TABLE {name}"))
-            stage.database.execute(text("UPDATE schema_version SET version = 2"))
-    with scene(tmp_path) as stage:
-        stage.directory = tmp_path
-        assert "e1" in stage.central.edges
-        publish(stage, sourcing())
-        assert in_force(stage) == "s1"
-        with pytest.raises(IntegrityError, match="append-only"), stage.database.begin():
-            stage.database.execute(delete(sourcings))
-    close_database(open_database(tmp_path))

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.failures import HALF_LIFE_MS, Failure, Failures
-from shared.events import PickShort
-from shared.parts import PlannedLine
+from shared.events import PackagePacked, PickCompleted, PickShort
+from shared.parts import Fulfilment, Limits, PlannedLine
 from shared.sourcing import Profile
+from tests.edge_pair import Pair
 from tests.shop import NOON_MS, Shop, accepted, network, payment, task_of
 
 # The store is cheaper by less than what a failed pick costs times its chance.
@@ -60,6 +61,44 @@ def test_a_failure_is_forgotten_with_time(tmp_path: Path) -> None:
     fail_once(shop)
     shop.now_ms += 12 * HALF_LIFE_MS
     assert chosen(shop, "sku-1", "p2") == "store-1"
+
+
+def test_good_picks_make_a_failure_count_for_less_and_are_kept(tmp_path: Path) -> None:
+    shop = shop_with_both(tmp_path / "edge.db")
+    chosen(shop, "sku-1", "p1")
+    fail_once(shop)
+    chances = [list(shop.engine.state.failures.chances("sku-1", shop.now_ms))]
+    store_only = Fulfilment(kind="delivery", limits=Limits(required_nodes=["store-1"]))
+    for number in range(2, 5):
+        shop.tell("till-1", payment("sku-1", "sku-2", fulfilment=store_only), f"p{number}")
+        shop.report(PickCompleted, task_of(shop).task_id)
+        shop.report(PackagePacked, task_of(shop).task_id)  # Counts no second time.
+    shop.restart()
+    chances.append(list(shop.engine.state.failures.chances("sku-1", shop.now_ms)))
+    assert chances == [[("store-1", 1_000 * 1 // (1 + 4))], [("store-1", 1_000 * 1 // (1 + 3 + 4))]]
+    assert list(shop.engine.state.failures.of("sku-2")) == []
+
+
+def test_a_node_s_own_edge_learns_from_picks_for_other_edges_orders(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.one.grant("dc-north", sku_1=5, sku_2=5)
+    pair.one.tell("till-1", payment("sku-1", "sku-2"), "p1")
+    pair.carry()
+    missing = [PlannedLine(line=0, sku="sku-1", quantity=1)]
+    pair.two.report(PickShort, pair.warehouse().task_id, missing=missing)
+    pair.two.report(PickCompleted, pair.warehouse().task_id)
+    pair.carry()
+    for shop in (pair.one, pair.two):
+        failures = shop.engine.state.failures
+        assert list(failures.chances("sku-1", NOON_MS)) == [("dc-north", 200)], shop.edge_id
+        assert list(failures.of("sku-2")) == []
+
+
+def test_what_never_failed_has_no_chance_to_lower() -> None:
+    failures = Failures([Failure("store-1", "sku-1", 1_000, NOON_MS)])
+    picked = list(failures.picked("store-1", ["sku-2", "sku-1", "sku-1"], NOON_MS))
+    assert picked == [Failure("store-1", "sku-1", 1_000, NOON_MS, 1_000)]
+    assert list(failures.picked("dc-south", ["sku-1"], NOON_MS)) == []
 
 
 @given(st.lists(st.integers(-20 * HALF_LIFE_MS, 600 * HALF_LIFE_MS), max_size=30))

@@ -228,6 +228,23 @@ def test_an_order_that_waits_for_an_arrival_is_due_when_its_time_has_come(shop: 
     assert not state.due
 
 
+def test_a_shortage_names_no_arrival_that_is_past(shop: Shop) -> None:
+    shop.tell("dc-south", expected("l-1", hours=5))
+    shop.tell("dc-south", expected("l-2", hours=9))
+    shop.tell("till-1", payment("sku-1"), "p1")
+    told = [accepted(shop).parked[0].expected_at]
+    for hours in (5, 9):
+        shop.now_ms = NOON_MS + hours * HOUR_MS
+        shop.engine.state.wake(shop.now_ms, 100)
+        shop.retry()
+        told.append(shop.last("order.parked").parked[0].expected_at)
+    after = [to_datetime(NOON_MS + hours * HOUR_MS) for hours in (5, 9)]
+    assert told == [*after, None]
+    shop.now_ms += HOUR_MS
+    shop.engine.state.wake(shop.now_ms, 100)
+    assert shop.retry() == []
+
+
 def test_an_order_that_waits_for_an_arrival_is_due_after_a_restart_too(shop: Shop) -> None:
     shop.tell("till-1", payment("sku-1"))
     wait_for(shop, accepted(shop).order_id, NOON_MS + HOUR_MS)

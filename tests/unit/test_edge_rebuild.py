@@ -1,6 +1,5 @@
 """A restored edge gets its past back from the ledger, and is what it was."""
 
-import contextlib
 from pathlib import Path
 
 import msgspec
@@ -13,26 +12,23 @@ from edge.network import COUNTER
 from edge.records import Order
 from shared.clock import to_datetime
 from shared.envelope import decode_data
-from shared.errors import AnswerPrunedError, OverloadedError, PointsmanError
+from shared.errors import AnswerPrunedError, OverloadedError
 from shared.events import (
     OrderCancelled,
-    PackageDelivered,
-    PackagePacked,
+    OrderParked,
     PackageShipped,
     PickAccepted,
-    PickCompleted,
-    PickRejected,
     PickRequested,
     PickShort,
-    StockCounted,
+    type_of,
 )
 from shared.frames import Rejoin
-from shared.parts import CountLine, Customer, Fulfilment, PlannedLine
+from shared.parts import PlannedLine
 from tests.edge_pair import Pair, past_of, rebuilt
+from tests.random_lives import live
 from tests.shop import (
     NOON_MS,
     NORTH,
-    SOUTH,
     Shop,
     accepted,
     device_event,
@@ -45,19 +41,21 @@ from tests.shop import (
 )
 
 NOON = to_datetime(NOON_MS)
-SKUS = ("sku-1", "sku-2", "sku-3")
-REPORTS = (
-    PickAccepted, PickAccepted, PickShort, PickShort, PickRejected, PickCompleted, PackagePacked,
-    PackageShipped, PackageDelivered,
-)  # fmt: skip
 
 
-def same(one: Order | None, other: Order | None) -> None:
-    """What a later decision reads of an order is the same."""
+def same(one: Order | None, other: Order | None, *, looked_again: bool = False) -> None:
+    """What a later decision reads of an order is the same.
+
+    `looked_again`: `one` has looked again since at why its lines wait.
+    """
     assert one is not None
     assert other is not None
     # What a later grant has forgiven is not in the ledger.
     assert set(one.failed) <= set(other.failed)
+    if looked_again:
+        waits = [[(x.line, x.sku, x.quantity) for x in order.parked] for order in (one, other)]
+        assert waits[0] == waits[1]
+        other = msgspec.structs.replace(other, parked=one.parked, parked_id=one.parked_id)
     assert _timeless(other) == msgspec.structs.replace(_timeless(one), failed=other.failed)
 
 
@@ -94,10 +92,12 @@ def test_whatever_its_life_was_the_rebuilt_edge_has_the_same_orders_and_tasks(
     pair.one.feed(Rejoin(epoch=2))  # So that neither has any share to plan with.
     pair.deliver(pair.one)
     again = rebuilt(folder / "new.db", past, data.draw(st.lists(st.integers(1, 9), max_size=9)))
+    since = [event for event in pair.one.log() if event not in past]
+    parked_since = {x.correlationid for x in since if x.type == type_of(OrderParked)}
     for order_id in {str(event.correlationid) for event in past}:
         order = pair.one.store.order(order_id)
         if order is not None:
-            same(order, again.store.order(order_id))
+            same(order, again.store.order(order_id), looked_again=order_id in parked_since)
     for event in past:
         if isinstance(asked := decode_data(event), PickRequested):
             task = pair.one.store.task(asked.task_id)
@@ -106,84 +106,6 @@ def test_whatever_its_life_was_the_rebuilt_edge_has_the_same_orders_and_tasks(
             assert again.store.answer(event.source, event.id) is not None
     for shop in (pair.one, pair.two, again):
         shop.store.close()
-
-
-def live(pair: Pair, data: st.DataObject, step: int) -> None:
-    """One thing happens at one of the edges."""
-    shop = data.draw(st.sampled_from([pair.one, pair.one, pair.two]), label="edge")
-    shop.now_ms += 1_000
-    match data.draw(
-        st.sampled_from(
-            ["grant", "grant", "pay", "pay", "report", "report", "cancel", "cancel", "count",
-             "upload", "carry"]
-        )
-    ):  # fmt: skip
-        case "grant":
-            afar = "dc-north" if shop is pair.one else "dc-south"
-            node = data.draw(st.sampled_from([afar, afar, "dc-south", "dc-north", "store-1"]))
-            units = {sku.replace("-", "_"): data.draw(st.integers(1, 6)) for sku in SKUS}
-            shop.grant(node, **units)
-            shop.retry()
-        case "pay":
-            pay(shop, data, step)
-        case "report":
-            report(shop, data)
-        case "cancel":
-            cancel(shop, data)
-        case "count":
-            node = "dc-north" if shop is pair.two else "dc-south"
-            found = [CountLine(sku=sku, quantity=data.draw(st.integers(0, 6))) for sku in SKUS[:2]]
-            shop.tell(node, StockCounted(node_id=node, lines=found))
-        case "upload":
-            pair.upload(shop)
-            pair.deliver(pair.two if shop is pair.one else pair.one)
-        case "carry":
-            pair.carry()
-
-
-def pay(shop: Shop, data: st.DataObject, step: int) -> None:
-    chosen = data.draw(st.lists(st.sampled_from(SKUS), min_size=1, max_size=3))
-    kind = data.draw(st.sampled_from(["delivery", "delivery", "delivery", "carry_out", "pick_up"]))
-    wanted = Fulfilment(kind=kind, node_id="store-1" if kind == "pick_up" else None)
-    paid = payment(
-        lines=lines(*chosen, quantity=data.draw(st.integers(1, 4))), fulfilment=wanted,
-        destination=data.draw(st.sampled_from([NORTH, NORTH, SOUTH])),
-        customer=Customer(packages_max=data.draw(st.sampled_from([None, 1, 2]))),
-    )  # fmt: skip
-    shop.tell(f"till-{shop.edge_id}", paid, f"p{step}")
-
-
-def report(shop: Shop, data: st.DataObject) -> None:
-    rows = shop.store._rows("select task_id from tasks where state not in ('rejected')")
-    if not rows:
-        return
-    task = shop.store.task(data.draw(st.sampled_from(sorted(row[0] for row in rows))))
-    assert task is not None
-    kind = data.draw(st.sampled_from(REPORTS))
-    values = {}
-    if kind is PickShort:
-        line = data.draw(st.sampled_from(task.lines))
-        units = data.draw(st.integers(1, line.quantity))
-        values = {"missing": [PlannedLine(line=line.line, sku=line.sku, quantity=units)]}
-    with contextlib.suppress(PointsmanError):
-        shop.report(kind, task.task_id, **values)
-
-
-def cancel(shop: Shop, data: st.DataObject) -> None:
-    orders = sorted({str(e.correlationid) for e in shop.log() if "accepted" in e.type})
-    if not orders:
-        return
-    order = shop.store.order(data.draw(st.sampled_from(orders)))
-    if order is None:
-        return
-    named = []
-    if data.draw(st.booleans()):
-        number = data.draw(st.integers(0, len(order.payment.lines) - 1))
-        line = order.payment.lines[number]
-        units = data.draw(st.integers(1, line.quantity))
-        named = [PlannedLine(line=number, sku=line.sku, quantity=units)]
-    with contextlib.suppress(PointsmanError):
-        shop.tell("till-x", OrderCancelled(order_id=order.order_id, lines=named))
 
 
 # By hand.

@@ -16,7 +16,7 @@ from deploy.cli import app
 from deploy.planning import schemas
 from deploy.planning.formats import ComparedOrder, Comparison, PlannedOrder, Summary
 from deploy.planning.run import Task, compare, plan
-from shared.clock import to_datetime
+from shared.clock import to_datetime, to_ms
 from shared.errors import (
     InvalidDataError,
     NotJsonError,
@@ -125,6 +125,35 @@ def test_with_consume_a_plan_takes_a_slot_too(folder: Folder) -> None:
     plan(folder.task(order("a"), order("b"), order("c"), stock=stock, consume=True), None)
     taken = [x.plan.packages[0].slot if x.plan else None for x in folder.plans()]
     assert taken == ["slot.20260105T090000Z", "slot.20260105T100000Z", None]
+
+
+def test_what_waits_for_stock_on_its_way_takes_it_from_the_orders_after_it(folder: Folder) -> None:
+    coming = {
+        "node_id": "store-1", "lot_id": "l-1", "expected_at": "2026-01-05T10:00:00Z",
+        "lines": [{"sku": "apple", "quantity": 3}],
+    }  # fmt: skip
+    patient = {"version": "patient", "packages_max": 4, "incoming_minor_per_h": 0}
+    task = folder.task(
+        order("a"), order("b"), stock=cells(dc_1=9) | {"expected": [coming]}, consume=True
+    )
+    plan(task, folder.write("patient.json", patient))
+    first, second = folder.plans()
+    assert [(x.reason, x.nodes[0]) for x in first.parked] == [("incoming", "store-1")]
+    assert first.parked[0].expected_at == to_datetime(to_ms(NINE) + 3_600_000)
+    assert second.plan is not None
+    assert second.plan.packages[0].node_id == "dc-1"
+
+
+def test_a_node_whose_picks_have_failed_is_asked_less(folder: Folder) -> None:
+    failed = {"node_id": "store-1", "sku": "apple", "failed": 9, "at": "2026-01-05T08:00:00Z"}
+    chosen = []
+    for taught in ([], [failed], [failed | {"good": 900}]):
+        stock = cells(store_1=3, dc_1=3) | {"failed_picks": taught}
+        plan(folder.task(order("a"), stock=stock), None)
+        ((planned,),) = ([x.plan for x in folder.plans()],)
+        assert planned is not None
+        chosen.append(planned.packages[0].node_id)
+    assert chosen == ["store-1", "dc-1", "store-1"]
 
 
 def test_the_same_inputs_give_the_same_bytes(folder: Folder) -> None:

@@ -9,10 +9,12 @@ from itertools import combinations
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from edge.incoming import Incoming, Lot
 from edge.routing.question import Routed, Want
 from shared.clock import to_ms
+from shared.parts import Limits
 from tests.oracle.relaxing_oracle import Instance
 from tests.routing_scene import (
     SKUS,
@@ -139,6 +141,62 @@ def test_two_lines_can_both_be_cut_and_are_not_called_proven() -> None:
 
 
 # Against every way that the rules allow.
+
+
+def test_a_line_is_cut_with_a_fence_broken_where_both_are_permitted() -> None:
+    units, asked = {"near": 3, "far": 4}, {"limits": Limits(forbidden_nodes=["far"])}
+    refused = Scene(OF, units).ask([want(0, 6)], **asked)
+    assert refused.plan is None
+    assert refused.shortages[0].conflict == ["forbidden_nodes"]
+    permitting = judged(OF, relax=["forbidden_nodes"])
+    answer = Scene(permitting, units).ask([want(0, 6)], **asked)
+    assert sum(taken(answer).values()) == 6
+    assert set(taken(answer)) == {("near", 0), ("far", 0)}
+    assert (plan_of(answer).relaxed, plan_of(answer).conflict) == (["forbidden_nodes"],) * 2
+    whole = judged(permitting, split_lines=False)
+    assert Scene(whole, units).ask([want(0, 6)], **asked).plan is None
+
+
+def test_a_cut_that_keeps_every_fence_goes_before_a_whole_line_that_breaks_one() -> None:
+    of = judged(OF, relax=["forbidden_nodes"])
+    third = a_network(*of.nodes, a_node("third"), lanes=[*of.lanes, a_lane("third")])
+    scene = Scene(judged(third, **asdict(of.profile)), {"near": 3, "far": 4, "third": 9})
+    answer = scene.ask([want(0, 6)], limits=Limits(forbidden_nodes=["third"]))
+    assert {node for node, _ in taken(answer)} == {"near", "far"}
+    assert plan_of(answer).relaxed == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 6), min_size=1),
+    st.sets(st.sampled_from("abcd")),
+    st.sets(st.sampled_from("abcd")),
+    st.integers(1, 12),
+    st.permutations(["forbidden_nodes", "required_nodes"]),
+)
+def test_a_line_is_cut_with_as_few_fences_broken_as_it_takes(
+    units: dict[str, int], forbidden: set[str], required: set[str], wanted: int, relax: list[str]
+) -> None:
+    of = a_network(*map(a_node, "abcd"), lanes=list(map(a_lane, "abcd")))
+    of = judged(of, relax=relax, split_lines=True)
+    limits = Limits(forbidden_nodes=sorted(forbidden), required_nodes=sorted(required))
+    answer = Scene(of, units).ask([want(0, wanted)], limits=limits)
+    enough = []
+    for size in range(3):
+        for broken in combinations(relax, size):
+            free = {
+                node
+                for node in units
+                if ("forbidden_nodes" in broken or node not in forbidden)
+                and ("required_nodes" in broken or not required or node in required)
+            }
+            if sum(units[node] for node in free) >= wanted:
+                enough.append((size, [relax.index(name) for name in broken][::-1], set(broken)))
+    if not enough:
+        assert answer.plan is None
+        return
+    assert set(plan_of(answer).relaxed) == min(enough)[2]
+    assert sum(taken(answer).values()) == wanted
 
 
 def ways(units: dict[str, int], line: Want) -> Iterator[list[Want]]:

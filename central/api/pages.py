@@ -1,0 +1,56 @@
+"""Cursors: where a page ends, as text that says nothing to who carries it."""
+
+import base64
+import binascii
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, UnsetType
+
+from central.api.asked import Page
+from central.api.problems import ProblemError
+from shared.limits import SEQUENCE_MAX
+
+K = TypeVar("K")
+
+Text = Annotated[str, Meta(max_length=256, pattern="^[^\\x00]*$")]
+Number = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
+Cell = tuple[Text, Text]
+
+_TEXT: Final = msgspec.json.Decoder(Text)
+_NUMBER: Final = msgspec.json.Decoder(Number)
+_CELL: Final = msgspec.json.Decoder(Cell)
+
+
+def text_key(page: Page) -> str | None:
+    """The key that a page begins after; None: it is the first."""
+    return _key(page.cursor, _TEXT)
+
+
+def number_key(page: Page) -> int | None:
+    """The same, where keys are numbers."""
+    return _key(page.cursor, _NUMBER)
+
+
+def cell_key(page: Page) -> tuple[str, str] | None:
+    """The same, where keys are node and SKU."""
+    return _key(page.cursor, _CELL)
+
+
+def cursor(key: Any, *, more: bool) -> str | None:
+    """The cursor of what follows after a key."""
+    if not more:
+        return None
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode("ascii").rstrip("=")
+
+
+def _key(cursor: str | UnsetType, decoder: "msgspec.json.Decoder[K]") -> K | None:
+    if isinstance(cursor, UnsetType):
+        return None
+    try:
+        return decoder.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", True))
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        raise ProblemError(
+            400, "invalid_cursor", "this is no cursor of this list", place="cursor",
+            expected="`next` of the page before, unchanged",
+        ) from None  # fmt: skip
