@@ -44,6 +44,7 @@ from central.history import beside
 from central.rebuild import rebuild
 from central.stream import Stream, again
 from shared.errors import PointsmanError
+from shared.topics import HUB
 
 CHUNK: Final = 1_000
 
@@ -233,5 +234,6 @@ def _restore_streams(connection: Database, line: Last) -> None:
         stream.sequence, stream.head = head.sequence, bytes.fromhex(head.hash)
     ledger.save_ends(connection, ended)
     for stream in found.values():
-        stream.fence()
+        if stream.edge_id != HUB:  # central's own stream goes on here
+            stream.fence()
     streams.save_streams(connection, found.values())

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from central.answers import Reply, Report
 from central.desk import Misfit
 from central.feed import Document, Item
+from central.hub_stream import Head
 from central.stream import Entry, Stream
+from central.systems import Systems
 from central.territory import Territory
 from shared.errors import InternalError, PointsmanError
 from shared.frames import Ask, ContactFor, FeedKind, Hello, Refusal
@@ -22,10 +25,11 @@ class Burst:
     logs: list[tuple[str, list[bytes]]] = field(default_factory=list)
     asks: list[tuple[str, Ask]] = field(default_factory=list)
     contacts: list[tuple[str, list[ContactFor]]] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
 
     def anything(self) -> bool:
         """Whether anything was said."""
-        return bool(self.hellos or self.logs or self.asks or self.contacts)
+        return bool(self.hellos or self.logs or self.asks or self.contacts or self.reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Memory:
         present: edges that were heard lately.
         territory: of the latest network.
         documents: that network, and what else every edge has to have, by kind.
+        hub: where central's own stream stands.
+        systems: whom central drives.
     """
 
     streams: Mapping[str, Stream] = field(default_factory=dict)
@@ -45,6 +51,8 @@ class Memory:
     present: frozenset[str] = frozenset()
     territory: Territory = field(default_factory=Territory)
     documents: Mapping[FeedKind, Document] = field(default_factory=dict)
+    hub: Head = field(default_factory=Head)
+    systems: Systems = field(default_factory=Systems)
 
 
 @dataclass(slots=True)
@@ -59,7 +67,11 @@ class Outcome:
         poisoned: entries without effect.
         items: what was added to feeds, in order.
         documents: what every edge has to have from now on, by kind.
-        entries: how many events entered the ledger.
+        entries: how many events of edges entered the ledger.
+        hub: where central's own stream stands now, if it has moved.
+        replies: what systems are told of what they have said.
+        commanded: systems to the position of their newest command, for those that got one.
+        closed: systems and ids of the commands that were answered.
     """
 
     streams: dict[str, Stream] = field(default_factory=dict)
@@ -70,6 +82,10 @@ class Outcome:
     items: list[Item] = field(default_factory=list)
     documents: dict[FeedKind, Document] = field(default_factory=dict)
     entries: int = 0
+    hub: Head | None = None
+    replies: list[Reply] = field(default_factory=list)
+    commanded: dict[str, int] = field(default_factory=dict)
+    closed: list[tuple[str, str]] = field(default_factory=list)
 
 
 class UnfitError(Exception):

@@ -12,7 +12,8 @@ from central.database import Location
 from central.followers.kinds import PATTERN
 from central.history import FOLDER
 from central.postgres import Server
-from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX
+from central.systems import System, Systems, TimeLimits, require_distinct
+from shared.limits import ID_CHARS_MAX, NAMES_MAX, QUANTITY_MAX, SYSTEMS_MAX
 from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
 
@@ -136,6 +137,8 @@ class Config(Section, frozen=True):
         clock: simulated time, for the demo.
         webhooks: who is told of events by HTTP.
         republish: which events integrators get at the broker.
+        systems: whom central drives, and who tells it what they believe.
+        answers: how long a system's answer may stay out.
     """
 
     data_dir: Path
@@ -151,12 +154,20 @@ class Config(Section, frozen=True):
     clock: SimulatedClock | None = None
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=64)] = ()
     republish: Republish = Republish()
+    systems: Annotated[list[System], Meta(max_length=SYSTEMS_MAX)] = []
+    answers: TimeLimits = TimeLimits()
 
     def __post_init__(self) -> None:
-        """Refuse two endpoints of one name."""
+        """Refuse two endpoints, or two systems, of one name, and two of a role that is one's."""
         names = [webhook.name for webhook in self.webhooks]
         if len(names) != len(set(names)):
             raise ValueError("two of the webhooks have one name")
+        require_distinct(self.systems)
+
+    @property
+    def driven(self) -> Systems:
+        """The systems, for the core."""
+        return Systems(self.systems, self.answers)
 
     @property
     def archives(self) -> Path:

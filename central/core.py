@@ -6,32 +6,34 @@ made durable before.
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
-from central import admin, console, ingest, streams
+from central import admin, answers, console, correspondence, ingest, news, streams
 from central.admin import ADMIN, Message
 from central.burst import Burst, Memory, Outcome, UnfitError
 from central.database import Database, transaction, wipe_log
 from central.escrow import Policy
-from central.feed import Document, Item, Window
+from central.feed import Document, Item, Line, Window
 from central.ingest import Unfit
+from central.post import Post
 from central.redaction import without_contacts
 from central.sealing import Keyring
 from central.signing import Signing
 from central.stream import Stream, WrongEpochError
+from central.systems import Systems
 from central.territory import Territory, territory_of
 from central.turn import Turn
+from central.vigil import Vigil
 from shared import topics
 from shared.envelope import encode_batch, split_batch
 from shared.errors import (
-    GapError,
     PayloadTooLargeError,
     PointsmanError,
     StorageError,
+    TopicMismatchError,
     UnknownTypeError,
 )
 from shared.frames import (
@@ -50,11 +52,7 @@ from shared.frames import (
     feed_kind,
 )
 from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
-from shared.masking import masked
 from shared.network import Network
-
-PRESENT_MS: Final = 30_000
-"""An edge that was heard within this time is expected to do what it is asked."""
 
 REVIEW_MS: Final = 5_000
 """How often lines that wait and debts are looked at again."""
@@ -67,25 +65,6 @@ T = TypeVar("T")
 _log = structlog.get_logger("central")
 
 
-@dataclass(slots=True)
-class _Line:
-    """The line to one edge: its stream as it was stored, the feed's window, when it was heard."""
-
-    stream: Stream
-    window: Window
-    heard_ms: int | None = None
-
-    @property
-    def last(self) -> int:
-        """The number of the feed's last item."""
-        return self.stream.feed_next - 1
-
-    @property
-    def met(self) -> bool:
-        """Whether anybody listens whom the feed is for."""
-        return self.stream.epoch > 0 and not self.stream.fenced and not self.stream.closed
-
-
 class Central:
     """The core: ingest, escrow and feed over one database connection.
 
@@ -95,6 +74,7 @@ class Central:
         keyring: the vault's; see `central.vault.prepare`.
         past_orders: see `central.fences.retell`.
         signing: makes checkpoints of the ledger; without it there are none.
+        systems: whom central drives.
     """
 
     def __init__(
@@ -105,6 +85,7 @@ class Central:
         *,
         past_orders: int = PAST_ORDERS,
         signing: Signing | None = None,
+        systems: Systems | None = None,
     ) -> None:
         """See the class."""
         self._connection = connection
@@ -112,7 +93,7 @@ class Central:
         self._keyring = keyring
         self._past_orders = past_orders
         self._signing = signing
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._streams: dict[str, Stream] = {}
         self._fenced: frozenset[str] = frozenset()
         self._territory = Territory()
@@ -121,13 +102,21 @@ class Central:
         self._reviewed_ms = 0
         self._reviewed_sku = ""
         self._unwiped = False
+        self._systems = systems or Systems()
         with transaction(connection):
+            self._post = Post(connection, keyring, self._systems)
+            self._vigil = Vigil(self._systems)
             self._remember(0)
 
     @property
     def edges(self) -> frozenset[str]:
         """All edges that have spoken or stand in a network."""
         return frozenset(self._lines)
+
+    @property
+    def systems(self) -> Systems:
+        """Whom central drives, besides."""
+        return self._systems
 
     def receive(self, burst: Iterable[Message], *, now_ms: int, elapsed_ms: int) -> list[Message]:
         """Take a burst of messages in, in one transaction; return what is to be sent.
@@ -137,7 +126,7 @@ class Central:
             now_ms: wall time, for stamps.
             elapsed_ms: time of a clock that only moves forward, for patience.
         """
-        self._now_ms = now_ms
+        self._now_ms = self._post.now_ms = now_ms
         said, out = Burst(), list[Message]()
         for message in burst:
             try:
@@ -148,6 +137,7 @@ class Central:
                     "message_refused", topic=message.topic[:200], code=error.code,
                     place=error.place, bytes=len(message.payload),
                 )  # fmt: skip
+                out += self._post.reject(message, error)
         if said.anything():
             out += self._record(said, elapsed_ms)
         return out
@@ -164,14 +154,21 @@ class Central:
         """The wire is there, again: what was under way is sent anew."""
         for line in self._lines.values():
             line.window.go_back()
-        return self._pump(self._lines, elapsed_ms)
+        self._post.start_over()
+        self._vigil.start_over()
+        return self._pump(self._lines, elapsed_ms) + self._post.send(elapsed_ms)
 
-    def tick(self, elapsed_ms: int) -> list[Message]:
+    def tick(self, elapsed_ms: int, now_ms: int | None = None) -> list[Message]:
         """To be called about every half second.
 
-        Feeds that are stuck go back; now and then what waits for stock is looked at again, and
-        what is new in the ledger is signed.
+        Feeds that are stuck go back; now and then what waits for stock is looked at again, what
+        is new in the ledger is signed, and answers that stay out are noted.
+
+        Args:
+            elapsed_ms: see `receive`.
+            now_ms: see `receive`; None: what was said last.
         """
+        self._now_ms = self._post.now_ms = self._now_ms if now_ms is None else now_ms
         if self._signing is not None:
             self._signing.tick(elapsed_ms, self._now_ms)
         stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
@@ -180,14 +177,19 @@ class Central:
         if elapsed_ms - self._reviewed_ms >= REVIEW_MS:
             self._reviewed_ms = elapsed_ms
             out = self._review(elapsed_ms)
-        return out + self._pump(stuck, elapsed_ms)
+        self._watch(elapsed_ms)
+        return out + self._pump(stuck, elapsed_ms) + self._post.send(elapsed_ms)
 
     def _sort(self, message: Message, said: Burst, out: list[Message], elapsed_ms: int) -> None:
         device, kind = topics.parse_up(message.topic)
         if len(message.payload) > BATCH_BYTES_MAX and kind not in admin.DOCUMENTS:
             raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
-        if device == ADMIN and kind in admin.REQUESTS:
+        if device in self._systems.by_name:
+            said.reports.append(answers.read(device, kind, message.payload))
+        elif device == ADMIN and kind in admin.REQUESTS:
             out += self._administer(kind, message.payload, elapsed_ms)
+        elif device in topics.RESERVED:
+            raise TopicMismatchError(f"{device!r} is central's own name", place="topic")
         elif kind == topics.HELLO:
             said.hellos.append((device, decode_frame(message.payload, Hello)))
         elif kind == topics.LOG:
@@ -205,7 +207,7 @@ class Central:
     def _record(self, said: Burst, elapsed_ms: int) -> list[Message]:
         for edge_id, _ in (*said.logs, *said.asks):
             if edge_id in self._lines:
-                self._lines[edge_id].heard_ms = elapsed_ms
+                self._lines[edge_id].hear(elapsed_ms, self._now_ms)
         try:
             outcome = self._turn(
                 elapsed_ms, lambda turn, unfit: ingest.record(turn, said, unfit, self._past_orders)
@@ -217,10 +219,10 @@ class Central:
         for edge_id, _, refused in outcome.greetings:
             if not refused:
                 line = self._lines[edge_id]
-                line.heard_ms = elapsed_ms
+                line.hear(elapsed_ms, self._now_ms)
                 line.window.acknowledge(line.stream.feed_acked, elapsed_ms)
                 line.window.go_back_if_stuck(elapsed_ms)
-        out = self._answers(said, outcome)
+        out = self._answers(said, outcome) + self._post.after(said, outcome, elapsed_ms)
         return out + self._pump(outcome.streams, elapsed_ms, outcome.items)
 
     def _answers(self, said: Burst, outcome: Outcome) -> list[Message]:
@@ -291,11 +293,24 @@ class Central:
         self._take_over(outcome, elapsed_ms)
         return self._pump(outcome.streams, elapsed_ms, outcome.items)
 
+    def _watch(self, elapsed_ms: int) -> None:
+        if not self._vigil.due(self._now_ms):
+            return
+        try:
+            outcome = self._turn(elapsed_ms, lambda turn, _: self._vigil.look(turn, self._lines))
+        except StorageError as error:
+            _log.error("watch_not_stored", detail=str(error))
+            return
+        self._take_over(outcome, elapsed_ms)
+
     def _remember(self, elapsed_ms: int) -> None:
         """Read what is kept in memory of the database. Inside a transaction."""
-        for stream in streams.load_streams(self._connection):
+        found = {stream.edge_id: stream for stream in streams.load_streams(self._connection)}
+        self._hub = correspondence.load_head(self._connection, found.pop(topics.HUB, None))
+        for stream in found.values():
             self._keep(stream, elapsed_ms)
         self._learn(console.documents_of(self._connection))
+        self._post.remember()
         self._unsure = False
 
     def _turn(self, elapsed_ms: int, job: Callable[[Turn, Unfit], T]) -> T:
@@ -312,7 +327,7 @@ class Central:
                         self._remember(elapsed_ms)
                     memory = Memory(
                         self._streams, self._fenced, self._present(elapsed_ms), self._territory,
-                        self._documents,
+                        self._documents, self._hub, self._systems,
                     )  # fmt: skip
                     turn = Turn(connection, memory, self._policy, self._keyring, self._now_ms)
                     return job(turn, unfit)
@@ -328,16 +343,14 @@ class Central:
                 unfit[error.key] = error.fault
 
     def _present(self, elapsed_ms: int) -> frozenset[str]:
-        return frozenset(
-            edge_id
-            for edge_id, line in self._lines.items()
-            if line.heard_ms is not None and elapsed_ms - line.heard_ms <= PRESENT_MS
-        )
+        return frozenset(x for x, line in self._lines.items() if line.present(elapsed_ms))
 
     def _take_over(self, outcome: Outcome, elapsed_ms: int) -> None:
         """Remember what was made durable, and tell what is news."""
-        self._tell(outcome)
+        news.tell(outcome)
         self._learn(outcome.documents)
+        self._hub = outcome.hub or self._hub
+        self._post.note(outcome)
         for stream in outcome.streams.values():
             self._keep(stream, elapsed_ms)
 
@@ -349,7 +362,7 @@ class Central:
     def _keep(self, stream: Stream, elapsed_ms: int) -> None:
         line = self._lines.get(stream.edge_id)
         if line is None:
-            line = self._lines[stream.edge_id] = _Line(stream, Window(stream.feed_acked))
+            line = self._lines[stream.edge_id] = Line(stream, Window(stream.feed_acked))
         line.stream = self._streams[stream.edge_id] = stream
         if stream.feed_acked > line.window.acked:
             line.window.acknowledge(stream.feed_acked, elapsed_ms)
@@ -382,19 +395,3 @@ class Central:
                 Message(topics.down(edge_id, feed_kind(x.number, x.kind)), x.body) for x in items
             ]
         return out
-
-    def _tell(self, outcome: Outcome) -> None:
-        for edge_id, refusal in outcome.refusals:
-            # A gap is how go-back-N works on a lossy line; everything else is news.
-            tell = _log.info if isinstance(refusal, GapError) else _log.error
-            tell("log_refused", edge_id=edge_id, code=refusal.code, detail=str(refusal))
-        for kind, document in outcome.documents.items():
-            edges = len(outcome.streams)
-            _log.info(f"{kind}_published", version=document.version, edges=edges)
-        for entry in outcome.poisoned:
-            _log.error("event_poisoned", entry=entry.key, detail=masked(str(entry.fault)))
-        for noted, misfit in outcome.misfits:
-            _log.warning(
-                "exception", code=misfit.code, detail=misfit.detail, order_id=misfit.order_id,
-                entry=None if noted is None else noted.key,
-            )  # fmt: skip

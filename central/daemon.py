@@ -51,8 +51,9 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
             )
             policy = _policy(config.escrow)
             central = Central(
-                connection, policy, keyring, past_orders=config.past_orders, signing=signing
-            )
+                connection, policy, keyring, past_orders=config.past_orders, signing=signing,
+                systems=config.driven,
+            )  # fmt: skip
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))

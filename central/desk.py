@@ -29,6 +29,7 @@ class Order(Struct):
     promised_ms: int | None = None
     opened_ms: int = 0
     changed_ms: int = 0
+    state_ms: int | None = None
 
 
 class Task(Struct):

@@ -17,9 +17,13 @@ from central.database import Location, close_database, open_reader
 from central.history import load_archives
 from central.tables import (
     accounts,
+    awaited,
+    beliefs,
     devices,
     exceptions,
+    heard,
     ledger,
+    locks,
     orders,
     poison,
     shares,
@@ -110,6 +114,10 @@ _QUERIES: Final[dict[str, Select[Any]]] = {
     "waiting": select(waiting),
     "devices": select(devices),
     "stock": _stock(),
+    "awaited": select(awaited),
+    "locks": select(locks),
+    "beliefs": select(beliefs),
+    "heard": select(heard),
     "poison": select(poison),
     "exceptions": select(*(x for x in exceptions.c if x.name not in ("number", "noted_ms"))).where(
         FROM_EVENTS

@@ -50,6 +50,7 @@ class Awaited(Struct, frozen=True, kw_only=True):
         asked: the kind of the command.
         event_id: the command's.
         missed: the time limit has passed, and it was noted.
+        blocks: the order should not go on without it.
         last_seen_at: the system's last sign of life.
     """
 
@@ -59,6 +60,7 @@ class Awaited(Struct, frozen=True, kw_only=True):
     due_at: datetime
     event_id: str | None = None
     missed: bool = False
+    blocks: bool = True
     last_seen_at: datetime | None = None
 
 
@@ -72,12 +74,12 @@ class Belief(Struct, frozen=True, kw_only=True):
 
 
 class Noted(Struct, frozen=True):
-    """An exception record of the order."""
+    """An exception record of the order, and whose event it was noted at, if any."""
 
     code: str
     detail: str
     at: datetime
-    edge_id: str | None = None
+    by: str | None = None
 
 
 class Coming(Struct, frozen=True):

@@ -1,9 +1,11 @@
 """The feed: what goes down to which edge, and how far it has come. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from central.relief import Grants
+from central.stream import Stream
 from central.territory import Territory
 from shared.events import (
     CapacityAnnounced,
@@ -31,6 +33,10 @@ WINDOW_ITEMS_MAX: Final = 32
 
 PATIENCE_MS: Final = 2_000
 PATIENCE_MS_MAX: Final = 60_000
+
+AWAY_MS: Final = 30_000
+"""An edge that was silent for longer was away; of others it is expected that they do what they
+are asked."""
 
 
 class Item(NamedTuple):
@@ -154,3 +160,40 @@ class Window:
     def go_back(self) -> None:
         """Forget what was sent: the connection to the broker was lost."""
         self.sent = self.acked
+
+
+@dataclass(slots=True)
+class Line:
+    """The line to one edge.
+
+    Attributes:
+        stream: the edge's, as it was stored.
+        window: of its feed.
+        heard_ms: when it was heard, of a clock that only moves forward.
+        back_ms: wall time since which it is there without a break.
+    """
+
+    stream: Stream
+    window: Window
+    heard_ms: int | None = None
+    back_ms: int = 0
+
+    @property
+    def last(self) -> int:
+        """The number of the feed's last item."""
+        return self.stream.feed_next - 1
+
+    @property
+    def met(self) -> bool:
+        """Whether anybody listens whom the feed is for."""
+        return self.stream.epoch > 0 and not self.stream.fenced and not self.stream.closed
+
+    def present(self, elapsed_ms: int) -> bool:
+        """Whether the edge was heard lately."""
+        return self.heard_ms is not None and elapsed_ms - self.heard_ms <= AWAY_MS
+
+    def hear(self, elapsed_ms: int, now_ms: int) -> None:
+        """The edge says something."""
+        if not self.present(elapsed_ms):
+            self.back_ms = now_ms
+        self.heard_ms = elapsed_ms

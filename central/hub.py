@@ -25,6 +25,7 @@ from shared.events import (
     RoutePlanned,
 )
 from shared.parts import Plan, PlannedLine
+from shared.systems import AboutOrder
 from shared.tasks import after
 
 
@@ -39,6 +40,8 @@ def mentions(event: Event, data: Data) -> tuple[str | None, str | None]:
             return data.order_id, data.task_id
         case PickReport():
             return event.correlationid, data.task_id
+        case AboutOrder():
+            return data.order_id, None
         case _:
             return None, None
 
@@ -206,6 +209,8 @@ def _follow(desk: Desk, order_id: str, time_ms: int) -> list[Misfit]:
     )
     before, order.state = order.state, state
     order.changed_ms = max(order.changed_ms, time_ms)
+    if state != before or order.state_ms is None:
+        order.state_ms = time_ms
     if fits(before, state):
         return []
     return [Misfit("order_step", f"order went from {before} to {state}", order_id)]

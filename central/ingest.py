@@ -9,11 +9,13 @@ from typing import Final
 
 from central import devices, holdings, hub, ledger, past, streams, views
 from central.accounts import Cell, Posting, fills_pool, postings
+from central.answers import Report
 from central.burst import Burst, Key, Outcome, UnfitError
 from central.desk import Desk, Misfit, parked
 from central.feed import destinations, document_of
 from central.fences import rejoin, retell
 from central.greeting import refusal
+from central.office import Office
 from central.relief import Need, needs_of
 from central.stream import Entry, ForgottenError, Stream, WrongEpochError, again, take
 from central.territory import territory_of
@@ -67,8 +69,8 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
         if _may_ask(turn, edge_id)
         for need in needs_of(parked(edge_id, str(number), ask.lines))
     ]
-    if entries or asks:
-        _follow(turn, entries, asks)
+    if entries or asks or burst.reports:
+        _follow(turn, entries, asks, burst.reports, unfit)
     for entry in entries:
         stream = turn.stream(entry.edge_id)
         # An epoch before that one may be heard of late.
@@ -142,9 +144,10 @@ def replay(
         stream = turn.stream(of)
         entry = again(of, epoch, at, raw, b"")._replace(late=stream.is_late(epoch))
         entries.append(_marked(entry, unfit))
-    _follow(turn, entries, [])
+    position = ledger.last_position(turn.connection)
+    _follow(turn, entries, [], [], unfit)
     done = [x.key for x in entries if x.fault is None]
-    views.drop_poison(turn.connection, done, ledger.last_position(turn.connection))
+    views.drop_poison(turn.connection, done, position)
     return turn.finish(), entries
 
 
@@ -245,14 +248,17 @@ def _marked(entry: Entry, unfit: Unfit) -> Entry:
     return entry if fault is None else entry._replace(data=None, fault=fault)
 
 
-def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
+def _follow(
+    turn: Turn, entries: list[Entry], asks: list[Need], reports: list[Report], unfit: Unfit
+) -> None:
     """Apply events to views and accounts, pass them on, and share out what they moved."""
+    office = Office(turn, entries, reports, unfit)
     moves = [[] if x.data is None else postings(x.data) for x in entries]
     answers = _answers(turn, entries)
     order_ids, task_ids = mentioned(entries)
     cells, skus = _stock(entries, moves, answers.values())
     skus |= {sku for ask in asks for sku in ask.units}
-    desk = views.load_desk(turn.connection, order_ids, task_ids)
+    desk = views.load_desk(turn.connection, order_ids | office.order_ids(), task_ids)
     book = turn.book()
     holdings.load_cells(turn.connection, book, cells)
     edges = {*turn.memory.streams, *turn.territory.edges, *turn.outcome.streams}
@@ -265,6 +271,7 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
                 book.post(rule, cell, units, entry.edge_id, late=entry.late)
             for cell, units in answers.get(entry.key, ()):
                 book.recall(cell, -units, entry.edge_id)
+            office.follow(entry, desk)
             misfits += hub.apply(desk, entry.edge_id, entry.event, entry.data)
         except Exception as error:
             fault = InternalError(f"{type(error).__name__}: {error}")
@@ -274,6 +281,8 @@ def _follow(turn: Turn, entries: list[Entry], asks: list[Need]) -> None:
         for misfit in misfits:
             turn.note(misfit, entry)
         _pass_on(turn, entry, entry.data, desk, edges)
+    office.hear(desk)
+    office.save()
     views.save_desk(turn.connection, desk)
     devices.follow(turn.connection, entries)
     for misfit in turn.vault.claim(

@@ -134,10 +134,12 @@ class Link:
             back_off_s = min(back_off_s * 2, BACKOFF_S_MAX)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
+        systems = [topics.up(name, "#") for name in self._central.systems.by_name]
+        wanted = (*SUBSCRIPTIONS, *systems)
         codes: Sequence[int | ReasonCode] = await client.subscribe(
-            [(topic, QOS) for topic in SUBSCRIPTIONS]
+            [(topic, QOS) for topic in wanted]
         )
-        for topic, code in zip(SUBSCRIPTIONS, codes, strict=True):
+        for topic, code in zip(wanted, codes, strict=True):
             if (code if isinstance(code, int) else code.value) >= SUBACK_REFUSED:
                 raise LinkError(
                     f"the broker does not let us read {topic}",
@@ -175,7 +177,7 @@ class Link:
     async def _tick(self, out: asyncio.Queue[Message]) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._put(out, self._central.tick(_elapsed_ms()))
+            self._put(out, self._central.tick(_elapsed_ms(), self._clock.now_ms()))
 
     @staticmethod
     def _put(out: asyncio.Queue[Message], messages: list[Message]) -> None:

@@ -11,6 +11,7 @@ from shared.clock import to_ms
 from shared.envelope import decode_data, decode_event
 from shared.errors import PointsmanError
 from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickRequested, type_of
+from shared.topics import HUB
 
 
 def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | None:
@@ -89,7 +90,7 @@ def past_of(
     found: list[tuple[int, bytes]] = []
     for part in chunks(sorted({*wanted, *asked.values()})):
         events = select(ledger.c.position, ledger.c.raw, ledger.c.correlation_id).where(
-            ledger.c.correlation_id.in_(part)
+            ledger.c.correlation_id.in_(part), ledger.c.edge_id != HUB
         )
         for position, raw, order_id in connection.execute(events):
             if order_id in wanted or _concerns(raw, asked.keys()):

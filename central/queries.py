@@ -24,6 +24,7 @@ from central.tables import (
 )
 from shared.events import OrderAccepted, type_of
 from shared.parts import SLOT_PREFIX
+from shared.topics import HUB
 
 Rows = Sequence[Row[Any]]
 
@@ -133,8 +134,8 @@ def page_of_exceptions(
 
 
 def page_of_streams(connection: Connection, *, after: str | None, rows_max: int) -> Rows:
-    """Where the edges' streams stand, by edge."""
-    query = select(streams)
+    """Where the edges' streams stand, by edge; central's own is none of them."""
+    query = select(streams).where(streams.c.edge_id != HUB)
     if after is not None:
         query = query.where(streams.c.edge_id > after)
     return connection.execute(query.order_by(streams.c.edge_id).limit(rows_max)).all()

@@ -286,7 +286,7 @@ class _Question:
             what = f"{x.system} has not answered {x.asked}, due by {moment(x.due_at)}"
             yield Reason(
                 code="answer_missed", what=what, since=x.asked_at, by=x.system,
-                blocks=True, facts=_sorted(facts),
+                blocks=x.blocks, facts=_sorted(facts),
             )  # fmt: skip
 
     def _poison(self) -> Iterator[Reason]:
@@ -321,7 +321,7 @@ class _Question:
     def _noted(self) -> Iterator[Reason]:
         for x in self.evidence.exceptions:
             yield Reason(
-                code=x.code, what=safe(x.detail), since=x.at, by=x.edge_id, blocks=False,
+                code=x.code, what=safe(x.detail), since=x.at, by=x.by, blocks=False,
                 facts=[Fact(x.at, f"noted {moment(x.at)}")],
             )  # fmt: skip
         for belief in self.evidence.beliefs:

@@ -1,9 +1,9 @@
 """The views from the ledger alone: the same that were made while the events came in.
 
-What follows from the ledger: orders, tasks, waiting lines; of the stock accounts all but the
-split between pool and shares; exceptions that say that an event did not fit. What does not,
-and stays as it is, is what central has decided or seen besides: shares, recalls, feeds, fences,
-networks and other documents, and exceptions about those.
+What follows from the ledger: orders, tasks, waiting lines; commands to systems, their answers and
+beliefs; of the stock accounts all but the split between pool and shares; exceptions that say that
+an event did not fit. What does not, and stays as it is, is what central has decided or seen
+besides: shares, recalls, feeds, fences, networks and other documents, and exceptions about those.
 
 Two things that central has done are read besides the ledger, since they say which events had
 their effect and when: which events are poison, and which were replayed after which position.
@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from central import devices, holdings, hub, ingest, ledger, views
+from central import correspondence, devices, holdings, hub, ingest, ledger, views
 from central.accounts import Book, postings
 from central.burst import Key, UnfitError
 from central.chains import require_whole
@@ -77,6 +77,7 @@ def rebuild(connection: Database, now_ms: int, folder: Path | None = None) -> Re
     views.forget_events(connection)
     holdings.forget_events(connection)
     devices.forget_events(connection)
+    correspondence.forget_events(connection)
     noted: list[tuple[Entry, Misfit]] = []
     events = poisoned = 0
     read = _entries(connection, folder, poison, replays)
@@ -126,6 +127,7 @@ def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Mi
         UnfitError: an event that met a fault of ours; nothing was written.
     """
     desk = views.load_desk(connection, *ingest.mentioned(entries))
+    dealings = correspondence.load_of(connection, entries)
     moves = [[] if x.data is None else postings(x.data) for x in entries]
     book = Book()
     holdings.load_cells(connection, book, {cell for posted in moves for _, cell, _ in posted})
@@ -137,13 +139,17 @@ def _take_in(connection: Database, entries: list[Entry]) -> list[tuple[Entry, Mi
             for rule, cell, units in posted:
                 # The shares are as they are: what is said of them is the pool's other side.
                 book.post(rule, cell, units, entry.edge_id, late=True)
-            misfits = hub.apply(desk, entry.edge_id, entry.event, entry.data)
+            order = desk.orders.get(entry.event.correlationid or "")
+            state = None if order is None else order.state
+            misfits = dealings.apply(entry.edge_id, entry.event, entry.data, state)
+            misfits += hub.apply(desk, entry.edge_id, entry.event, entry.data)
         except Exception as error:
             fault = InternalError(f"{type(error).__name__}: {error}")
             raise UnfitError(entry.key, fault) from error
         noted += [(entry, misfit) for misfit in misfits]
     views.save_desk(connection, desk)
     devices.follow(connection, entries)
+    correspondence.save(connection, dealings)
     holdings.save_book(connection, book)
     return noted
 

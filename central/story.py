@@ -303,7 +303,7 @@ class _Telling:
             task = desk.tasks.get(data.task_id) if isinstance(data, PickReport) else None
             self._lines.apply(data, None if task is None else task.state)
             self._keep(step, data)
-        context = context_of(data)
+        context = context_of(data, step.by)
         if order.promised_ms is not None and order.promised_ms != promised_ms:
             before = None if promised_ms is None else to_datetime(promised_ms)
             promise = Promise(before, to_datetime(order.promised_ms))

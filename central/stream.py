@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Iterable
 from copy import copy
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import GapError, InvalidEnvelopeError, PointsmanError
-from shared.events import Data, EpochBegan
-from shared.topics import edge_source
+from shared.events import Data, EpochBegan, type_of
+from shared.systems import SYSTEMS
+from shared.topics import HUB, HUB_SOURCE, edge_source
 
 
 class WrongEpochError(PointsmanError):
@@ -258,11 +259,24 @@ def _require_beginning(stream: Stream, epoch: int, sequence: int, data: Data | N
 
 
 def _impostor(edge_id: str, event: Event) -> PointsmanError | None:
-    """An edge's decisions stand in its own stream only: a folder that changed hands shows here."""
+    """An edge's decisions stand in its own stream only: a folder that changed hands shows here.
+
+    What passes between central and its systems stands in central's own stream only.
+    """
     if event.source.startswith("/edges/") and event.source != edge_source(edge_id):
         return InvalidEnvelopeError(
             f"an event of {event.source[:100]} in the stream of {edge_id}",
             place="$.source",
             expected=edge_source(edge_id),
         )
+    of_hub = event.source == HUB_SOURCE or event.type in _OF_HUB
+    if of_hub != (edge_id == HUB):
+        return InvalidEnvelopeError(
+            f"{event.type[:100]} of {event.source[:100]} in the stream of {edge_id}",
+            place="$.source",
+            expected="what central and its systems say in central's stream, all else in others",
+        )
     return None
+
+
+_OF_HUB: Final = frozenset(type_of(kind) for kind in SYSTEMS)

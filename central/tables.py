@@ -19,15 +19,19 @@ from sqlalchemy import (
     text,
 )
 
+from central.columns import Id as _Id
+from central.columns import Position as _Position
+from central.columns import metadata as metadata
 from central.guards import guard
-from shared.limits import ID_CHARS_MAX
+from central.system_tables import awaited as awaited
+from central.system_tables import beliefs as beliefs
+from central.system_tables import heard as heard
+from central.system_tables import locks as locks
+from central.system_tables import sightings as sightings
 
 SCHEMA_VERSION: Final = 6
 """The newest revision of `central.migrations`, which says how to change the tables."""
 
-metadata = MetaData()
-_Id = String(ID_CHARS_MAX)
-_Position = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up
 
 # Alembic's own.
 alembic_version = Table(
@@ -111,6 +115,7 @@ orders = Table(
     Column("promised_ms", BigInteger),
     Column("opened_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Column("state_ms", BigInteger),  # since when it is in this state; unknown before version 6
     Index("orders_by_state", "state", "order_id"),
 )
 
@@ -129,6 +134,11 @@ tasks = Table(
     Column("changed_ms", BigInteger, nullable=False),
     Index("tasks_by_node", "node_id", "task_id"),
 )
+_UNTOLD: Final = tasks.c.state == "issued"
+Index(
+    "tasks_by_age", tasks.c.changed_ms, tasks.c.task_id,
+    sqlite_where=_UNTOLD, postgresql_where=_UNTOLD,
+)  # fmt: skip
 
 _HELPED: Final = text('"group" >= 0')
 waiting = Table(

@@ -10,15 +10,30 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from central.database import Location, close_database, open_reader
-from central.evidence import Coming, Evidence, Heard, Noted, Why
+from central.dealings import GONE
+from central.evidence import Awaited, Belief, Coming, Evidence, Heard, Noted, Patience, Why
 from central.reasons import why
 from central.story import Recorded, Story, tell
 from central.stream import again
-from central.tables import exceptions, ledger, lots, networks, poison, streams
+from central.systems import Systems
+from central.tables import (
+    awaited,
+    beliefs,
+    exceptions,
+    ledger,
+    lots,
+    networks,
+    orders,
+    poison,
+    sightings,
+    streams,
+)
 from central.territory import Territory, territory_of
 from shared.clock import to_datetime
 from shared.errors import UnknownOrderError
 from shared.network import parse_network
+from shared.systems import InventoryLockRequested, PaymentConfirmationRequested, Step
+from shared.topics import HUB
 
 ENTRIES_MAX: Final = 5_000
 """Entries of one order that are read: more is no order, but a fault or an attack."""
@@ -54,12 +69,32 @@ _CAUSES: Final = (
 )
 _EXCEPTIONS: Final = (
     select(exceptions)
-    .where(exceptions.c.order_id == bindparam("order_id"))
+    # An answer that was missed is a step of the story, and open until it comes.
+    .where(exceptions.c.order_id == bindparam("order_id"), exceptions.c.code != "answer_missed")
     .order_by(exceptions.c.number)
     .limit(ENTRIES_MAX)
 )
 _STREAMS: Final = select(streams.c.edge_id, streams.c.last_seen_ms, streams.c.fenced).where(
     streams.c.edge_id.in_(bindparam("edges", expanding=True))
+)
+_KINDS: Final[dict[Step, str]] = {
+    x.step: x.kind for x in (InventoryLockRequested, PaymentConfirmationRequested)
+}
+# A pick task is open as long as it is not accepted: its story says so.
+_AWAITED: Final = (
+    select(awaited, sightings.c.last_seen_ms)
+    .join_from(awaited, sightings, sightings.c.system == awaited.c.system, isouter=True)
+    .where(awaited.c.order_id == bindparam("order_id"), awaited.c.answered_ms.is_(None))
+    .where(awaited.c.step.in_(list(_KINDS)))
+    .order_by(awaited.c.since_ms, awaited.c.sequence)
+    .limit(ENTRIES_MAX)
+)
+_BELIEFS: Final = (
+    select(beliefs, orders.c.state_ms)
+    .join_from(beliefs, orders, orders.c.order_id == beliefs.c.order_id, isouter=True)
+    .where(beliefs.c.order_id == bindparam("order_id"))
+    .where(beliefs.c.system.in_(bindparam("systems", expanding=True)))
+    .order_by(beliefs.c.system)
 )
 _VERSION: Final = select(networks.c.version).order_by(networks.c.version.desc()).limit(1)
 _DOCUMENT: Final = select(networks.c.document).where(networks.c.version == bindparam("version"))
@@ -70,11 +105,14 @@ class Tracer:
 
     Args:
         connection: of `central.database`; a transaction is begun for each question.
+        systems: whom central drives, how long each may take to answer, and what its words mean.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, systems: Systems | None = None) -> None:
         """See the class."""
         self._connection = connection
+        self._systems = systems or Systems()
+        self._patience = Patience(accept_s=self._systems.limits.pick_acceptance_s)
         self._network: tuple[int | None, Territory] = (None, Territory())
 
     def timeline(self, order_id: str) -> Story:
@@ -94,7 +132,8 @@ class Tracer:
         """
         with self._connection.begin():
             story = self._story(order_id)
-            return story, why(story, self._evidence(story), to_datetime(now_ms))
+            now = to_datetime(now_ms)
+            return story, why(story, self._evidence(story), now, self._patience)
 
     def _story(self, order_id: str) -> Story:
         rows = self._connection.execute(_ENTRIES, {"order_id": order_id}).all()
@@ -130,9 +169,46 @@ class Tracer:
                 )
                 for x in heard
             },
-            exceptions=[Noted(x.code, x.detail, to_datetime(x.noted_ms), x.edge_id) for x in noted],
+            awaited=self._awaited(story),
+            beliefs=self._beliefs(story),
+            exceptions=[
+                Noted(x.code, x.detail, to_datetime(x.noted_ms), _whose(story, x)) for x in noted
+            ],
             coming=self._coming(story),
         )
+
+    def _awaited(self, story: Story) -> list[Awaited]:
+        limits_ms = self._systems.limits_ms
+        return [
+            Awaited(
+                system=x.system,
+                asked=_KINDS[x.step],
+                asked_at=to_datetime(x.since_ms),
+                due_at=to_datetime(x.since_ms + limits_ms[x.step]),
+                event_id=x.command_id,
+                missed=x.missed_ms is not None,
+                # Goods that have left need no lock, and a message is not what they wait for.
+                blocks=x.step == "lock" and story.state not in GONE,
+                last_seen_at=None if x.last_seen_ms is None else to_datetime(x.last_seen_ms),
+            )
+            for x in self._connection.execute(_AWAITED, {"order_id": story.order_id})
+        ]
+
+    def _beliefs(self, story: Story) -> list[Belief]:
+        words = self._systems.words
+        if not words:
+            return []
+        asked = {"order_id": story.order_id, "systems": sorted(words)}
+        return [
+            Belief(
+                system=x.system,
+                word=x.word,
+                agrees=story.edge_id is not None and story.state in words[x.system][x.word],
+                since=to_datetime(max(x.said_ms, x.state_ms or 0)),
+            )
+            for x in self._connection.execute(_BELIEFS, asked)
+            if x.word in words[x.system]  # of others nobody can say
+        ]
 
     def _coming(self, story: Story) -> list[Coming]:
         cells = sorted({(node, x.sku) for x in story.waiting for node in x.nodes})
@@ -156,17 +232,25 @@ class Tracer:
 
 
 @contextlib.contextmanager
-def tracer(location: Location) -> Iterator[Tracer]:
-    """A tracer over a central that may be running.
+def tracer(location: Location, systems: Systems | None = None) -> Iterator[Tracer]:
+    """A tracer over a central that may be running; `systems`: see `Tracer`.
 
     Raises:
         ConfigError: there is no database.
     """
     connection = open_reader(location)
     try:
-        yield Tracer(connection)
+        yield Tracer(connection, systems)
     finally:
         close_database(connection)
+
+
+def _whose(story: Story, row: Any) -> str | None:
+    """Who has said what an exception was noted at: of central's own stream, the system."""
+    if row.edge_id != HUB:
+        return row.edge_id  # type: ignore[no-any-return]
+    place = (HUB, row.epoch, row.sequence)
+    return next((x.by for x in story.steps if (x.edge_id, x.epoch, x.sequence) == place), HUB)
 
 
 def _recorded(row: Any) -> Recorded:

@@ -12,6 +12,7 @@ from central.demand import Demand
 from central.desk import Misfit, Waiting
 from central.escrow import Handout, Policy, Situation
 from central.feed import Document, Item, cell_bodies, lot_bodies
+from central.hub_stream import HubStream
 from central.relief import Need, needs_of
 from central.sealing import Keyring
 from central.stream import Entry, Stream
@@ -51,6 +52,7 @@ class Turn:
         self.outcome = Outcome()
         self.territory: Territory = memory.territory
         self.vault = Vault(connection, keyring, now_ms)
+        self.hub = HubStream(memory.hub, now_ms)
 
     def find(self, edge_id: str) -> Stream | None:
         """The stream of an edge, to be changed here; None if it has none."""
@@ -171,6 +173,10 @@ class Turn:
     def finish(self) -> Outcome:
         """Write what has gathered; what was done is complete with it."""
         changed = [x for x in self.outcome.streams.values() if self._moved(x)]
+        if self.hub.moved:
+            self.outcome.hub = self.hub.head
+            assert self.outcome.hub.stream is not None
+            changed.append(self.outcome.hub.stream)
         streams.save_streams(self.connection, changed)
         streams.append_feed(self.connection, self.outcome.items)
         views.save_exceptions(self.connection, self.outcome.misfits, self.now_ms)

@@ -21,8 +21,8 @@ from central.stream import Entry
 from central.tables import exceptions, orders, poison, replays, tasks, waiting
 from shared.masking import masked
 
-BESIDES: Final = ("epoch_over", "late_sale", "unknown_node")
-"""Exceptions at an event that do not follow from events alone: from fences, or from networks."""
+BESIDES: Final = ("epoch_over", "late_sale", "unknown_node", "unknown_status")
+"""Exceptions at an event that do not follow from events alone: from fences, networks, settings."""
 
 FROM_EVENTS: Final = exceptions.c.epoch.is_not(None) & exceptions.c.code.not_in(BESIDES)
 """Which exceptions do."""

@@ -32,6 +32,20 @@ from shared.events import (
 )
 from shared.masking import masked
 from shared.parts import CountLine, Plan, PlannedLine, Shortage, ShortageReason
+from shared.systems import (
+    AboutOrder,
+    AnswerMissed,
+    Command,
+    InventoryLocked,
+    InventoryLockRefused,
+    InventoryLockRequested,
+    LockLine,
+    MessageFailed,
+    MessageSent,
+    PaymentConfirmationRequested,
+    StatusReported,
+    Step,
+)
 
 _NAMED_MAX: Final = 5
 """Lines or packages that a sentence names; the context has them all."""
@@ -51,6 +65,13 @@ WHY_SHORT: Final[dict[ShortageReason, str]] = {
     "capacity": "nobody can pick it in any slot that is known",
     "fenced": "what is demanded of it clashes",
     "incoming": "it waits for stock on its way",
+}
+
+
+WHAT_ASKED: Final[dict[Step, str]] = {
+    "lock": "the inventory lock",
+    "confirmation": "the payment's confirmation",
+    "pick_acceptance": "the pick task",
 }
 
 
@@ -79,8 +100,13 @@ class PackageAt(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What belongs to a step besides its sentence; empty where it has nothing of the kind."""
+    """What belongs to a step besides its sentence; empty where it has nothing of the kind.
 
+    Attributes:
+        system: who is asked, has answered, or owes the answer.
+    """
+
+    system: str | None = None
     task_id: str | None = None
     node_id: str | None = None
     lines: list[PlannedLine] = []
@@ -95,8 +121,8 @@ class Context(Struct, frozen=True, omit_defaults=True, kw_only=True):
     late: Late | None = None
 
 
-def context_of(data: Data) -> Context:
-    """What an event tells of shortages, packages, tasks and tracking."""
+def context_of(data: Data, by: str) -> Context:
+    """What an event tells of shortages, packages, tasks, tracking and systems; see `sentence`."""
     match data:
         case OrderAccepted() | RoutePlanned():
             return Context(shortages=data.parked, packages=packages_of(data.plan))
@@ -124,6 +150,12 @@ def context_of(data: Data) -> Context:
                 tracking=safe(getattr(data, "tracking", "")),
                 reason=safe(getattr(data, "reason", "")),
             )
+        case AnswerMissed(task_id=str()):
+            return Context(task_id=data.task_id, node_id=data.system)
+        case Command() | AnswerMissed():
+            return Context(system=data.system)
+        case AboutOrder():
+            return Context(system=by, reason=safe(getattr(data, "reason", "")))
         case _:
             return Context(node_id=getattr(data, "node_id", None))
 
@@ -163,6 +195,8 @@ def sentence(data: Data, by: str) -> str:
             return _reported(data, by)
         case StockCounted():
             return f"{by} counted the shelf of {data.node_id}: {_goods(data.lines)}."
+        case AboutOrder():
+            return _of_system(data, by)
         case _:
             return _of_kind(data, by)
 
@@ -219,6 +253,38 @@ def _reported(data: PickReport, by: str) -> str:
             return _of_kind(data, by)
 
 
+def _of_system(data: AboutOrder, by: str) -> str:
+    match data:
+        case InventoryLockRequested(lines=[]):
+            return f"Central asked {data.system} to lock nothing of the order any more."
+        case InventoryLockRequested():
+            return f"Central asked {data.system} to lock {_goods(data.lines)} in all."
+        case PaymentConfirmationRequested():
+            return f"Central asked {data.system} to confirm the payment to the customer."
+        case InventoryLocked():
+            return f"{by} locked what it was asked to."
+        case InventoryLockRefused():
+            return f"{by} refused the lock: {safe(data.reason)}."
+        case MessageSent():
+            return f"{by} sent the customer the message."
+        case MessageFailed():
+            again = "; it tries again" if data.retryable else ""
+            return f"{by} could not send the customer the message: {safe(data.reason)}{again}."
+        case StatusReported():
+            return f"{by} says that the order is {safe(data.state)!r} since {moment(data.at)}."
+        case AnswerMissed():
+            return _missed(data)
+        case _:
+            return _of_kind(data, by)
+
+
+def _missed(data: AnswerMissed) -> str:
+    asked = WHAT_ASKED[data.step] + (f" {data.task_id}" if data.task_id else "")
+    seen = "never seen" if data.last_seen is None else f"last seen {moment(data.last_seen)}"
+    who = f"its edge {data.edge_id} was" if data.edge_id else f"{data.system} was"
+    return f"{data.system} has not answered {asked} of {moment(data.since)}; {who} {seen}."
+
+
 def _cancelled(data: OrderCancelled, by: str) -> str:
     what = _goods(data.lines) if data.lines else "the order"
     parts = []
@@ -251,7 +317,7 @@ def _waits(parked: list[Shortage]) -> str:
     return _listed([shortage(x) for x in parked[:_NAMED_MAX]], len(parked))
 
 
-def _goods(lines: Iterable[PlannedLine | CountLine]) -> str:
+def _goods(lines: Iterable[PlannedLine | CountLine | LockLine]) -> str:
     named = [f"{x.quantity} × {x.sku}" for x in lines]
     return _listed(named[:_NAMED_MAX], len(named))
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy import devices, ledger, publishing
+from deploy import agreement, devices, ledger, publishing
 from deploy.api import api
 from deploy.contacts import contacts
 from deploy.plain import plain
@@ -35,6 +35,7 @@ central.add_typer(contacts)
 central.add_typer(webhooks, name="webhooks")
 central.add_typer(devices.app)
 central.add_typer(ledger.app)
+central.add_typer(agreement.app)
 central.add_typer(publishing.network, name="network")
 central.add_typer(publishing.sourcing, name="sourcing")
 central.add_typer(publishing.prices, name="prices")

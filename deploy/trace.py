@@ -31,7 +31,7 @@ def trace(
 
     settings = taught(load_config, config)
     try:
-        with tracer(settings.location) as asked:
+        with tracer(settings.location, settings.driven) as asked:
             story, why = asked.why(order_id, make_clock(settings.clock).now_ms())
     except PointsmanError as error:
         fail(error)

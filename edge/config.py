@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from shared.parts import Name
 from shared.settings import Broker, Section, SimulatedClock, load_settings
+from shared.topics import RESERVED
 
 
 class LogLimits(Section, frozen=True):
@@ -58,6 +59,11 @@ class Config(Section, frozen=True):
     health: Health = Health()
     generation_file: Path | None = None
     clock: SimulatedClock | None = None
+
+    def __post_init__(self) -> None:
+        """Central's own names are taken."""
+        if self.edge_id in RESERVED:
+            raise ValueError(f"no edge may be called {self.edge_id}: central itself is")
 
 
 def load_config(path: Path) -> Config:

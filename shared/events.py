@@ -35,6 +35,7 @@ from shared.parts import (
 from shared.parts import (
     Data as Data,
 )
+from shared.systems import SYSTEMS
 
 
 class Payment(Data, frozen=True):
@@ -394,4 +395,6 @@ DOWN: Final[tuple[type[Data], ...]] = (
 INNER: Final[tuple[type[Data], ...]] = (PickKept, ShareReturned, EpochBegan)
 """What only central gets."""
 
-BY_TYPE: Final[dict[str, type[Data]]] = {type_of(kind): kind for kind in (*UP, *DOWN, *INNER)}
+BY_TYPE: Final[dict[str, type[Data]]] = {
+    type_of(kind): kind for kind in (*UP, *DOWN, *INNER, *SYSTEMS)
+}

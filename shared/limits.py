@@ -63,6 +63,16 @@ BIDS_MAX: Final = 50_000
 LIMITS_MAX: Final = 64
 """Nodes or services that an order names."""
 
+LOCK_LINES_MAX: Final = 10_000
+"""Of one inventory lock: an order's lines, each perhaps in several pieces."""
+
+WORD_CHARS_MAX: Final = 64
+"""Of a system's own word for an order's state."""
+
+SYSTEMS_MAX: Final = 32
+WORDS_MAX: Final = 256
+"""Words of one system."""
+
 BATCH_EVENTS_MAX: Final = 256
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """A batch of the edge's log on the wire. Brokers commonly refuse more than 10 MiB."""

@@ -30,6 +30,7 @@ from shared.limits import (
 )
 from shared.parts import Currency, Moment, Name, Text, is_slot
 from shared.sourcing import Names, Profile
+from shared.topics import RESERVED
 
 Weekday = Annotated[int, Meta(ge=1, le=7, description="ISO 8601: Monday is 1, Sunday 7.")]
 
@@ -288,6 +289,12 @@ def parse_network(document: bytes) -> Network:
     """
     network = parse(document, Network, "a network document (network.schema.json)")
     for i, node in enumerate(network.nodes):
+        if node.edge_id in RESERVED:
+            raise InvalidDataError(
+                f"the home of node {node.node_id!r} is called {node.edge_id!r}, as central is",
+                place=f"$.nodes[{i}].edge_id",
+                expected="another name than " + " and ".join(sorted(RESERVED)),
+            )
         for k, ring in enumerate(node.area.polygons if node.area is not None else ()):
             if (fault := rings.fault(ring)) is not None:
                 raise InvalidDataError(

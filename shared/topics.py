@@ -28,6 +28,18 @@ CONTACTS: Final = "contacts"
 ASK: Final = "ask"
 ASKED: Final = "asked"
 
+# Between central and a system.
+CONTACT: Final = "contact"
+
+HUB: Final = "hub"
+"""The name of central's own stream."""
+
+HUB_SOURCE: Final = "/hub"
+"""CloudEvents `source` of what central itself says."""
+
+RESERVED: Final = frozenset({HUB, "admin", "events"})
+"""Names that no edge and no system may have: central, its operator, and what integrators read."""
+
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -74,6 +86,11 @@ def parse_down(topic: str) -> tuple[str, str]:
 def device_source(device: str) -> str:
     """CloudEvents `source` of a device."""
     return f"/devices/{device}"
+
+
+def device_of(source: str) -> str:
+    """The device of a `device_source`."""
+    return source.removeprefix("/devices/")
 
 
 def edge_of(source: str) -> str:

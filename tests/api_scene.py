@@ -20,6 +20,7 @@ from central.checkpoint import load_signer, make_key
 from central.database import open_reader
 from central.link import LinkError
 from central.signing import Signing
+from central.systems import Systems
 from shared.events import OrderParked, PackageShipped, PickAccepted, StockExpected
 from shared.parts import Contact, Customer, Destination, StockLine
 from tests.central_scene import (
@@ -122,7 +123,7 @@ class Api:
 
 
 def service_over(directory: Path, readers: Readers) -> Service:
-    return Service(readers, Changes(readers, 2), no_contacts, None, StandingClock(), 2.0)
+    return Service(readers, Changes(readers, 2), no_contacts, None, StandingClock(), 2.0, Systems())
 
 
 @contextmanager

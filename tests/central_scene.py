@@ -14,6 +14,7 @@ from central.core import Central
 from central.database import Database, Location, close_database, open_database
 from central.escrow import DemandPolicy
 from central.sealing import KEY_BYTES, Keyring
+from central.systems import Systems
 from shared import topics
 from shared.clock import HybridClock
 from shared.envelope import encode_batch, encode_event, make_event
@@ -231,21 +232,26 @@ def requested(order_id: str, node_id: str, sku: str, quantity: int, home: str) -
 class Scene:
     """A central over a real database, and what it has sent."""
 
-    def __init__(self, database: Database, pool_reserve: float = 0.2) -> None:
+    def __init__(
+        self, database: Database, pool_reserve: float = 0.2, systems: Systems | None = None
+    ) -> None:
+        self.systems = systems
+        self.now_ms = NOW_MS
         self.database = database
         self.pool_reserve = pool_reserve
         self.elapsed_ms = 0
         self.sent: list[Message] = []
         self.keyring = Keyring([bytes(KEY_BYTES)], Random(1).randbytes)
-        self.central = Central(database, DemandPolicy(pool_reserve), self.keyring)
+        self.restart()
 
     def restart(self) -> None:
         """A new process on the same database."""
-        self.central = Central(self.database, DemandPolicy(self.pool_reserve), self.keyring)
+        policy = DemandPolicy(self.pool_reserve)
+        self.central = Central(self.database, policy, self.keyring, systems=self.systems)
 
     def tell(self, *messages: Message) -> list[Message]:
         """One burst; returns what is sent for it."""
-        out = self.central.receive(messages, now_ms=NOW_MS, elapsed_ms=self.elapsed_ms)
+        out = self.central.receive(messages, now_ms=self.now_ms, elapsed_ms=self.elapsed_ms)
         self.sent += out
         return out
 
@@ -263,7 +269,9 @@ class Scene:
     def tick(self, elapsed_ms: int) -> list[Message]:
         """Time goes by; returns what is sent for the first time."""
         self.elapsed_ms += elapsed_ms
-        out = [x for x in self.central.tick(self.elapsed_ms) if x not in self.sent]
+        self.now_ms += elapsed_ms if self.systems else 0
+        ticked = self.central.tick(self.elapsed_ms, self.now_ms)
+        out = [x for x in ticked if x not in self.sent]
         self.sent += out
         return out
 
@@ -363,9 +371,11 @@ def unguard(database: Database, *tables: str) -> None:
 
 
 @contextmanager
-def scene(location: Location, pool_reserve: float = 0.2) -> Iterator[Scene]:
+def scene(
+    location: Location, pool_reserve: float = 0.2, systems: Systems | None = None
+) -> Iterator[Scene]:
     database = open_database(location)
     try:
-        yield Scene(database, pool_reserve)
+        yield Scene(database, pool_reserve, systems)
     finally:
         close_database(database)

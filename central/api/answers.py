@@ -224,7 +224,9 @@ class Agreement(Resource, frozen=True):
     """How far a system's own word about orders agrees with the ledger."""
 
     system: str
-    told: Annotated[int, Meta(description="Orders that it has told the state of.")]
+    told: Annotated[
+        int, Meta(description="Orders whose state it has told by a word that is known.")
+    ]
     differing: int
 
 
@@ -306,7 +308,7 @@ class StockPage(Resource, frozen=True):
 
 
 class AgreementList(Resource, frozen=True):
-    """Every system that tells states; none: none has."""
+    """Every system that tells states; none: none is configured so."""
 
     items: list[Agreement]
 

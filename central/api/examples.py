@@ -9,8 +9,8 @@ from central.api import answers
 from central.api.problems import TYPE_PREFIX, Problem
 from shared.envelope import decode_data, encode_event
 from shared.events import OrderAccepted, Payment
+from shared.examples import example
 from shared.parts import Contact
-from shared.schemas import example
 
 _AT: Final = datetime(2025, 1, 13, 1, 0, 1, tzinfo=UTC)
 _LATER: Final = datetime(2025, 1, 14, 6, 0, tzinfo=UTC)

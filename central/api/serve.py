@@ -57,7 +57,13 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         changes = Changes(readers, config.api.streams_max)
         till = None if config.api.lan is None else Till(config.api.lan, config.api.device)
         service = Service(
-            readers, changes, Vault(config), till, make_clock(config.clock), config.api.answer_s
+            readers,
+            changes,
+            Vault(config),
+            till,
+            make_clock(config.clock),
+            config.api.answer_s,
+            config.driven,
         )
         server = _Server(_settings(service, config))
         tasks = [asyncio.create_task(changes.run())]

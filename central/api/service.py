@@ -10,6 +10,7 @@ from central.api.changes import Changes
 from central.api.readers import Readers
 from central.api.till import Till
 from central.api.tokens import Token
+from central.systems import Systems
 from shared.clock import Clock
 from shared.parts import Contact
 
@@ -37,6 +38,7 @@ class Service:
         till: the site that takes orders; None: orders cannot be put in.
         clock: for what is late.
         answer_s: how long to wait for the answer to an order.
+        systems: whom central drives, and what their words for states mean.
     """
 
     readers: Readers
@@ -45,6 +47,7 @@ class Service:
     till: Till | None
     clock: Clock
     answer_s: float
+    systems: Systems
 
 
 Here = NamedDependency[Service]

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from central import queries
+from central.agreement import rate
 from central.api import answers, resources
 from central.database import Database
+from central.systems import Systems
 from shared.envelope import decode_event
 from shared.errors import PointsmanError
 
@@ -62,9 +64,14 @@ def why(db: Database, order_id: str, now_ms: int) -> answers.Why:
     )
 
 
-def agreement(db: Database) -> answers.AgreementList:
-    """How far each system agrees. No system tells its states yet."""
-    return answers.AgreementList(items=[])
+def agreement(db: Database, systems: Systems) -> answers.AgreementList:
+    """How far each system that has words for states agrees."""
+    rates = [rate(db, system, words) for system, words in sorted(systems.words.items())]
+    return answers.AgreementList(
+        items=[
+            answers.Agreement(system=x.system, told=x.orders, differing=x.differing) for x in rates
+        ]
+    )
 
 
 def devices(db: Database) -> answers.DeviceList:

@@ -86,7 +86,9 @@ async def get_stock(request: Request[Any, Any, Any], service: Here) -> Response[
 async def get_agreement(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
     """How far what other systems say about orders agrees with the ledger."""
     asked_of(request, asked.Nothing)
-    return single(request, await service.readers.read(sources.agreement))
+    return single(
+        request, await service.readers.read(lambda db: sources.agreement(db, service.systems))
+    )
 
 
 @get("/devices", opt=_DEVICES.opt)

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from central import ingest
-from central.core import PRESENT_MS, REVIEW_MS
+from central.core import REVIEW_MS
+from central.feed import AWAY_MS
 from central.tables import recalls, waiting
 from shared import topics
 from shared.events import (
@@ -159,11 +160,11 @@ def test_an_edge_that_is_gone_does_not_hold_up_a_customer(stage, edges):
     stage.tell(*(edge.hello() for edge in edges))
     stock(stage, one, A=12)
     stage.tell(one.hello(feed=0))
-    stage.elapsed_ms += PRESENT_MS + 1
+    stage.elapsed_ms += AWAY_MS + 1
     stage.tell(two.hello(), three.hello())  # e1 is silent
     out = park(stage, two, 6)
     assert asked_back(out) == {"e3": {DC: 2}}
-    stage.elapsed_ms += PRESENT_MS + 1
+    stage.elapsed_ms += AWAY_MS + 1
     stage.tell(two.hello(), one.hello())  # now e3 is, and has not answered
     assert asked_back(stage.tick(REVIEW_MS)) == {"e1": {DC: 2}}
 
@@ -336,7 +337,7 @@ def test_nothing_is_asked_of_others_for_an_edge_that_is_not_there(stage, edges):
     park(stage, two, 5)
     two.say(accepted("p", plan("dc", "A", 5), quantity=5), "p")
     stage.tell(two.batch())
-    stage.elapsed_ms += PRESENT_MS + 1
+    stage.elapsed_ms += AWAY_MS + 1
     stage.tell(one.hello(), three.hello())
     assert asked_back(stage.tick(REVIEW_MS)) == {}
     stage.tell(two.hello())

@@ -25,7 +25,7 @@ from shared.errors import (
     UnknownSkuError,
 )
 from shared.events import OrderAccepted, Payment, RouteRequested
-from shared.schemas import example
+from shared.examples import example
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "config"
 SAMPLES = {"network": CONFIG / "network.json", "orders": CONFIG / "orders.jsonl"}

@@ -9,8 +9,9 @@ import pytest
 
 from shared.envelope import decode_data, decode_event
 from shared.events import BY_TYPE, DOWN, UP
+from shared.examples import example
 from shared.prices import parse_prices
-from shared.schemas import asyncapi, documents, example
+from shared.schemas import asyncapi, documents
 from shared.sourcing import parse_sourcing
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,145 @@
+"""From bytes on a system's topic to what it reports, and what it is told of that. Pure."""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from central.admin import Message
+from shared import topics
+from shared.clock import to_datetime, to_ms
+from shared.envelope import Event, decode_data, decode_event, encode_event, make_event
+from shared.errors import (
+    InvalidEnvelopeError,
+    PayloadTooLargeError,
+    PointsmanError,
+    TopicMismatchError,
+    UnknownTypeError,
+)
+from shared.events import Data, InputRejected, type_of
+from shared.limits import PAYLOAD_BYTES_MAX
+from shared.masking import masked
+from shared.systems import SYSTEM_UP, AboutOrder, ReportRecorded, StatusReported
+
+_TYPES: Final = frozenset(type_of(kind) for kind in SYSTEM_UP)
+
+
+class Report(NamedTuple):
+    """What a system has said."""
+
+    system: str
+    event: Event
+    data: AboutOrder
+
+
+class Reply(NamedTuple):
+    """What a system is told of one of its events: its id, and the data of the answer."""
+
+    system: str
+    event_id: str
+    data: Data
+
+
+def read(system: str, kind: str, payload: bytes) -> Report:
+    """Decode and validate a message.
+
+    Args:
+        system: of the topic.
+        kind: of the topic.
+        payload: what is on it.
+
+    Raises:
+        PointsmanError: a subclass that says what is wrong, where, and what was expected.
+    """
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLargeError(
+            f"the message has {len(payload)} bytes", expected=f"at most {PAYLOAD_BYTES_MAX} bytes"
+        )
+    event = decode_event(payload)
+    if event.source != topics.device_source(system):
+        raise TopicMismatchError(
+            f"source {event.source!r} on the topic of system {system!r}",
+            place="$.source",
+            expected=topics.device_source(system),
+        )
+    if event.type not in _TYPES:
+        raise UnknownTypeError(
+            f"{event.type[:100]!r} is not an event type that systems publish",
+            place="$.type",
+            expected="one of " + ", ".join(sorted(_TYPES)),
+        )
+    if event.type != f"pointsman.{kind}.v1":
+        raise TopicMismatchError(
+            f"type {event.type!r} on a topic for {kind[:100]!r}",
+            place="$.type",
+            expected="the topic's last level is the middle of the type",
+        )
+    _check_own(event)
+    data = decode_data(event)
+    assert isinstance(data, AboutOrder), event.type
+    if not isinstance(data, StatusReported) and event.causationid is None:
+        raise InvalidEnvelopeError(
+            "an answer names no command", place="$.causationid", expected="the command's id"
+        )
+    return Report(system, event, _masked(data))
+
+
+def rejection(system: str, payload: bytes, error: PointsmanError) -> Reply:
+    """What is told of a message that is refused."""
+    try:
+        event_id = decode_event(payload).id if len(payload) <= PAYLOAD_BYTES_MAX else "unread"
+    except PointsmanError:
+        event_id = "unread"
+    return refused(system, event_id, error)
+
+
+def refused(system: str, event_id: str, error: PointsmanError) -> Reply:
+    """What is told of an event that is refused."""
+    data = InputRejected(
+        code=error.code,
+        detail=error.detail[:1024],
+        place=error.place[:1024],
+        expected=error.expected[:1024],
+    )
+    return Reply(system, event_id, data)
+
+
+def recorded(report: Report) -> Reply:
+    """What is told of an event that is in the ledger."""
+    data = ReportRecorded(order_id=report.data.order_id, event_id=report.event.id)
+    return Reply(report.system, report.event.id, data)
+
+
+def message(reply: Reply, now_ms: int) -> Message:
+    """A reply on its topic. It is no entry of the ledger: it says nothing new."""
+    event = make_event(
+        reply.data,
+        id=f"{reply.event_id[:100]}.{reply.data.kind}",
+        source=topics.HUB_SOURCE,
+        time=to_datetime(now_ms),
+        causationid=reply.event_id,
+    )
+    return Message(topics.down(reply.system, reply.data.kind), encode_event(event))
+
+
+def is_same(event: Event, data: AboutOrder, entry: Event) -> bool:
+    """Whether an event says what the entry says that was made of one with the same id."""
+    said = (event.type, event.time, event.causationid or event.id, msgspec.json.encode(data))
+    return said == (entry.type, entry.time, entry.causationid, bytes(entry.data))
+
+
+def _masked(data: AboutOrder) -> AboutOrder:
+    """A reason is free text, and a gateway may put the number into it."""
+    reason: Any = getattr(data, "reason", None)
+    return data if reason is None else msgspec.structs.replace(data, reason=masked(reason))
+
+
+def _check_own(event: Event) -> None:
+    for name in ("sequence", "epoch", "hlc"):
+        if getattr(event, name) is not None:
+            raise InvalidEnvelopeError(
+                f"a system sets {name}", place=f"$.{name}", expected="left out: central fills it"
+            )
+    if to_ms(event.time) < 0:
+        raise InvalidEnvelopeError(
+            f"{event.time.isoformat()} is before 1970", place="$.time", expected="when it happened"
+        )
