@@ -51,10 +51,11 @@ def order(edge, order_id, *, ships=True):
         edge.say(PackageShipped(**task, lines=lines), order_id)
 
 
-def write(directory, *, stuck=None, days=4, poisoned=False):
+def write(directory, location=None, *, stuck=None, days=4, poisoned=False):
     """Some days of two orders each, every day signed; one order may be stuck."""
     make_key(directory / "key")
-    with scene(directory / "data") as stage:
+    location = location or directory / "data"
+    with scene(location) as stage:
         signing = Signing(stage.database, load_signer(directory / "key"), events=1_000, every_ms=1)
         one, two = ScriptedEdge("e1"), ScriptedEdge("e2")
         stage.publish(document())
@@ -69,7 +70,7 @@ def write(directory, *, stuck=None, days=4, poisoned=False):
                 stage.tell(edge.batch())
             signing.tick(2 * day, NOW_MS + day * DAY_MS)
             signing.tick(2 * day + 1, NOW_MS + day * DAY_MS)
-    return directory / "data"
+    return location
 
 
 @pytest.fixture
@@ -92,24 +93,38 @@ def positions(data):
         close_database(connection)
 
 
-def test_what_is_moved_is_verified_rebuilt_and_exported_with_the_rest(data, tmp_path):
+def test_what_is_moved_is_verified_rebuilt_and_exported_with_the_rest(places, tmp_path):
+    data, folder = write(tmp_path, places.new()), tmp_path / "moved"
     before, whole = read_digests(data), verify_file(data)
     export_file(data, tmp_path / "before.jsonl")
     assert whole.entries == len(positions(data))
-    first, second = archive(data, 0), archive(data, 2)
+    first, second = archive(data, 0, folder), archive(data, 2, folder)
     assert (first.first, first.last + 1, second.first) == (1, second.first, first.last + 1)
     assert positions(data) == list(range(second.last + 1, whole.entries + 1))
-    assert verify_file(data) == whole
+    assert verify_file(data, (), folder) == whole
     rest = verify_file(data, archived=False)
     assert (rest.position, rest.entries) == (None, whole.entries - second.last)
     assert rest.checkpoints == whole.checkpoints
     assert read_digests(data) == before
-    assert rebuild_file(data, now_ms=NOW_MS).differing() == []
+    assert rebuild_file(data, now_ms=NOW_MS, folder=folder).differing() == []
     assert read_digests(data) == before
-    export_file(data, tmp_path / "after.jsonl")
+    export_file(data, tmp_path / "after.jsonl", folder)
     assert (tmp_path / "after.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()
-    import_file(tmp_path / "other", tmp_path / "after.jsonl", now_ms=NOW_MS)
-    assert read_digests(tmp_path / "other") == before
+    other = places.new()
+    import_file(other, tmp_path / "after.jsonl", now_ms=NOW_MS)
+    assert read_digests(other) == before
+
+
+def test_the_rows_that_stay_are_append_only_again(places, tmp_path):
+    data = write(tmp_path, places.new())
+    archive(data, 1, tmp_path / "moved")
+    connection = open_database(data)
+    try:
+        for change in ("DELETE FROM ledger", "UPDATE ledger SET epoch = 2"):
+            with pytest.raises(IntegrityError), connection.begin():
+                connection.execute(text(change))
+    finally:
+        close_database(connection)
 
 
 def test_poison_in_an_archive_stays_poison(tmp_path):
