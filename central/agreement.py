@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, false, func, or_, select
 
 from central.database import Location, close_database, open_reader
+from central.desk import OrderState
 from central.tables import beliefs, orders
 
 PAGE: Final = 500
@@ -47,7 +48,7 @@ class Difference(NamedTuple):
 
     order_id: str
     word: str
-    state: str | None
+    state: OrderState | None
     since_ms: int
 
 

@@ -5,24 +5,29 @@ of them again when it begins an epoch; until then nobody knows what has become o
 """
 
 from collections.abc import Iterable
-from pathlib import Path
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
-from central.database import close_database, open_reader, upsert
+from central.database import Location, close_database, open_reader, upsert
+from central.evidence import DeviceHealth, Fault
 from central.stream import Entry
 from central.tables import devices, ledger, streams
-from shared.clock import to_ms
+from shared.clock import to_datetime, to_ms
 from shared.devices import DeviceReported
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
 from shared.events import EpochBegan, type_of
 from shared.topics import device_source
 
-State = Literal["online", "lost", "unknown", "fault"]
+Presence = Literal["online", "lost", "unknown"]
+State = Presence | Literal["fault"]
 _ORDER: Final = {"lost": 0, "fault": 1, "unknown": 2, "online": 3}
 _SOURCE: Final = device_source("")
+_ONLINE: Final[dict[State, bool | None]] = {"online": True, "lost": False, "unknown": None}
+_AT_ONE_PLACE_MAX: Final = 8
+_CHANGES_MAX: Final = 16
 
 
 class DeviceState(NamedTuple):
@@ -164,6 +169,63 @@ def load_history(connection: Connection, device: str, changes_max: int) -> list[
     return found
 
 
+def load_health(connection: Connection, edge_id: str | None, place: str) -> list[DeviceHealth]:
+    """The devices at a place, or the device of that name, with faults of late that are over.
+
+    Its own device first, then what is wrong; at most eight.
+
+    Args:
+        connection: inside a transaction.
+        edge_id: the place's edge; None: it is not known.
+        place: a node's or a device's name.
+    """
+    found = list(load_devices(connection, edge_id=edge_id, place=place).items())
+    found.sort(key=lambda x: (x[0] != place, min(_ORDER[row.status] for row in x[1]), x[0]))
+    return [_health_of(connection, rows) for _, rows in found[:_AT_ONE_PLACE_MAX]]
+
+
+def _health_of(connection: Connection, rows: list[DeviceState]) -> DeviceHealth:
+    first = rows[0]
+    own = None if first.fault else first
+    return DeviceHealth(
+        device=first.device,
+        online=None if own is None else _ONLINE[own.status],
+        since=None if own is None or own.status == "unknown" else to_datetime(own.since_ms),
+        last_seen_at=None
+        if own is None or own.last_seen_ms is None
+        else to_datetime(own.last_seen_ms),
+        faults=[
+            Fault(row.fault, to_datetime(row.since_ms), row.detail, row.part)
+            for row in rows
+            if row.fault and row.edge_id == first.edge_id
+        ]
+        + _over_lately(connection, first.edge_id, first.device),
+    )
+
+
+def _over_lately(connection: Connection, edge_id: str, device: str) -> list[Fault]:
+    """Faults that have begun and ended within the newest changes."""
+    lasting: dict[tuple[str, str], tuple[datetime, str]] = {}
+    over = []
+    for change in reversed(load_history(connection, device, _CHANGES_MAX)):
+        told = change.report
+        if change.edge_id != edge_id:
+            continue
+        at, part, code = told.since or to_datetime(change.time_ms), told.part or "", told.code or ""
+        if told.status == "fault":
+            lasting.setdefault((part, code), (at, told.detail))
+        elif told.status == "cleared":
+            for key in [x for x in lasting if _clears(part, code, x)]:
+                since, detail = lasting.pop(key)
+                over.append(Fault(key[1], since, detail, key[0], until=at))
+    return over
+
+
+def _clears(part: str, code: str, fault: tuple[str, str]) -> bool:
+    """The same as `_over`, of a fault in memory."""
+    return not (part or code) or (part == fault[0] and code in ("", fault[1]))
+
+
 class EdgeSeen(NamedTuple):
     """When central last heard an edge; milliseconds since 1970 UTC, 0: never."""
 
@@ -171,13 +233,13 @@ class EdgeSeen(NamedTuple):
     last_seen_ms: int
 
 
-def read_devices(data_dir: Path) -> tuple[list[DeviceState], list[EdgeSeen]]:
+def read_devices(location: Location) -> tuple[list[DeviceState], list[EdgeSeen]]:
     """All rows, what is wrong first, and all edges; of a central that may be running.
 
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(data_dir)
+    connection = open_reader(location)
     try:
         with connection.begin():
             rows = [row for found in load_devices(connection).values() for row in found]

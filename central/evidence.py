@@ -21,19 +21,23 @@ class Heard(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """A fault that a device has reported and not cleared."""
+    """A fault that a device has reported; `until` is when it was over, None: it lasts."""
 
     code: str
     since: datetime
     detail: str = ""
+    part: str = ""
+    until: datetime | None = None
 
 
 class DeviceHealth(Struct, frozen=True, kw_only=True):
-    """A device as its edge has told last; a warehouse's device has the name of its node.
+    """A device as its edge has told last; a warehouse's own device has the name of its node.
 
     Attributes:
         online: None: nothing is known.
         since: when it came online or was lost.
+        last_seen_at: when its edge had heard it last then.
+        faults: those that last, and those of late that are over.
     """
 
     device: str
@@ -92,12 +96,28 @@ class Coming(Struct, frozen=True):
     lot_id: str
 
 
+class InFile(Struct, frozen=True):
+    """A part of the ledger that was moved to a file: its positions, and when that was."""
+
+    file: str
+    first: int
+    last: int
+    moved_at: datetime
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All of it; `home` tells which edge speaks for which node."""
+    """All of it.
+
+    Attributes:
+        home: which edge speaks for which node.
+        devices: those at the nodes of open tasks, by node.
+        till: the one that sold the order.
+    """
 
     home: dict[str, str] = {}
     edges: dict[str, Heard] = {}
-    devices: dict[str, DeviceHealth] = {}
+    devices: dict[str, list[DeviceHealth]] = {}
+    till: DeviceHealth | None = None
     awaited: list[Awaited] = []
     beliefs: list[Belief] = []
     exceptions: list[Noted] = []

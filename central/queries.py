@@ -10,9 +10,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_
 
 from central.database import rows_in, where_in
+from central.devices import DeviceState, State
 from central.tables import (
     accounts,
     checkpoints,
+    devices,
     exceptions,
     ledger,
     lots,
@@ -44,6 +46,7 @@ _ENTRIES: Final = select(
     *(ledger.c[x] for x in ("type", "correlation_id", "causation_id", "hlc", "raw", "hash")),
 )
 _SHARES: Final = where_in(shares, tuple_(shares.c.node_id, shares.c.sku))
+_DEVICES: Final = where_in(devices, tuple_(devices.c.edge_id, devices.c.device))
 _NO_GOODS: Final = accounts.c.sku.startswith(SLOT_PREFIX, autoescape=True)
 
 
@@ -173,6 +176,35 @@ def lots_of(connection: Connection, node_id: str, sku: str, rows_max: int) -> Ro
     of_cell = (lots.c.node_id == node_id) & (lots.c.sku == sku)
     query = select(lots).where(of_cell).order_by(lots.c.expected_ms, lots.c.lot_id)
     return connection.execute(query.limit(rows_max)).all()
+
+
+def page_of_devices(
+    connection: Connection,
+    *,
+    edge_id: str | None = None,
+    node_id: str | None = None,
+    status: State | None = None,
+    after: tuple[str, str] | None = None,
+    rows_max: int,
+) -> list[list[DeviceState]]:
+    """Devices by edge and name, each with its rows, the faults last; see `central.devices`.
+
+    `status` is the device's own, or "fault": it has one.
+    """
+    d, same = devices.c, devices.alias()
+    query = _narrowed(select(d.edge_id, d.device).distinct(), (d.edge_id, edge_id))
+    if node_id is not None:
+        query = query.where((d.device == node_id) | (d.node_id == node_id))
+    if status is not None:
+        of_one = (same.c.edge_id == d.edge_id) & (same.c.device == d.device)
+        query = query.where(select(same.c.device).where(of_one, same.c.status == status).exists())
+    if after is not None:
+        query = query.where(tuple_(d.edge_id, d.device) > tuple_(*after))
+    keys = connection.execute(query.order_by(d.edge_id, d.device).limit(rows_max)).all()
+    found: dict[tuple[str, str], list[DeviceState]] = {(x.edge_id, x.device): [] for x in keys}
+    for row in rows_in(connection, _DEVICES, set(found)):
+        found[row.edge_id, row.device].append(DeviceState(*row))
+    return [sorted(rows, key=lambda x: (x.fault != "", x.part, x.fault)) for rows in found.values()]
 
 
 def entries_of(connection: Connection, order_id: str, *, after: int = 0, rows_max: int) -> Rows:

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from central.evidence import Evidence, Fact, Patience, Reason, Why
+from central.evidence import DeviceHealth, Evidence, Fact, Patience, Reason, Why
 from central.story import Step, Story, TaskStory
 from central.wording import WHY_SHORT, moment, safe
 from shared.parts import Shortage
 from shared.tasks import TaskState
 
 _PATIENCE: Final = Patience()
-_OVER: Final[tuple[TaskState, ...]] = ("delivered", "rejected", "withdrawn")
+OVER: Final[tuple[TaskState, ...]] = ("delivered", "rejected", "withdrawn")
+"""States of tasks of which nothing is expected."""
 
 
 def why(story: Story, evidence: Evidence, now: datetime, patience: Patience = _PATIENCE) -> Why:
@@ -41,6 +42,11 @@ def why(story: Story, evidence: Evidence, now: datetime, patience: Patience = _P
     if blocking is not None:
         answer.what, answer.since, answer.by = blocking.what, blocking.since, blocking.by
         return answer
+    if story.archived:
+        files = " or ".join(x.file for x in story.archived)
+        state = story.state.replace("_", " ")
+        answer.what = f"the order is {state}; what happened before is in archive file {files}"
+        return answer
     answer.next, answer.next_by = asked.next()
     by = "" if answer.next_by is None else f" by {moment(answer.next_by)}"
     coming = f"next expected: {answer.next}{by}" if answer.next else "nothing more is expected"
@@ -53,7 +59,7 @@ class _Question:
 
     def __init__(self, story: Story, evidence: Evidence, now: datetime, patience: Patience) -> None:
         self.story, self.evidence, self.at, self.patience = story, evidence, now, patience
-        self.open = [x for x in story.tasks if x.state not in _OVER and x.lines]
+        self.open = [x for x in story.tasks if x.state not in OVER and x.lines]
 
     def reasons(self) -> Iterator[Reason]:
         """Everything that can be said, the most telling first."""
@@ -67,6 +73,7 @@ class _Question:
         yield from self._answers()
         yield from self._poison()
         yield from self._too_late()
+        yield from self._till()
         yield from self._noted()
 
     def next(self) -> tuple[str | None, datetime | None]:
@@ -152,19 +159,10 @@ class _Question:
         """What is known of the node's device and edge; True: nothing is to be expected of it."""
         found = []
         node = task.node_id or ""
-        device = self.evidence.devices.get(node)
-        if device is not None:
-            seen = device.last_seen_at
-            if device.online is False:
-                known = f"; last seen {moment(seen)}" if seen else ""
-                fact = Fact(device.since or seen, f"device {node} is offline{known}")
-                found.append((True, fact))
-            elif seen is not None:
-                found.append((False, Fact(seen, f"device {node} was last seen {moment(seen)}")))
-            for fault in device.faults:
-                text = f"{node} reported a fault: {fault.code}"
-                detail = f", {safe(fault.detail)}" if fault.detail else ""
-                found.append((True, Fact(fault.since, f"{text}{detail}, {moment(fault.since)}")))
+        for device in self.evidence.devices.get(node, []):
+            # Another device at the node may be down, and the node work all the same.
+            own = device.device == node
+            found += [(own and ill, fact) for ill, fact in _health(device, task.given_at)]
         edge_id = task.edge_id or self.evidence.home.get(node)
         if edge_id is not None and self._silence(edge_id) is not None:
             found.append((True, Fact(self._last_seen(edge_id), self._edge(edge_id))))
@@ -318,6 +316,23 @@ class _Question:
                     facts=[Fact(step.time, step.what)],
                 )
 
+    def _till(self) -> Iterator[Reason]:
+        till = self.evidence.till
+        signs = [] if till is None else _health(till, self.story.opened_at)
+        if till is None or not self._unsettled() or not any(ill for ill, _ in signs):
+            return
+        lost = till.online is False
+        since = till.since if lost else next(x.since for x in till.faults if x.until is None)
+        yield Reason(
+            code="till_lost" if lost else "till_fault",
+            what=f"{till.device}, which has sold the order, "
+            + ("is not there" if lost else "has a fault"),
+            since=since,
+            by=till.device,
+            blocks=False,
+            facts=_sorted([fact for _, fact in signs]),
+        )
+
     def _noted(self) -> Iterator[Reason]:
         for x in self.evidence.exceptions:
             yield Reason(
@@ -338,6 +353,35 @@ class _Question:
 
     def _step(self, number: int | None) -> Step | None:
         return None if number is None else self.story.steps[number - 1]
+
+
+def _health(device: DeviceHealth, after: datetime | None) -> list[tuple[bool, Fact]]:
+    """A device in sentences; True: nothing is to be expected of it. Faults over by then are none.
+
+    Args:
+        device: as it is known.
+        after: what was over before this moment is left out.
+    """
+    name, since, seen = device.device, device.since, device.last_seen_at
+    begun = f" since {moment(since)}" if since else ""
+    told = f" last seen {moment(seen)}," if seen else ""
+    if device.online is False:
+        found = [(True, Fact(since or seen, f"device {name}{told} lost{begun}"))]
+    elif device.online:
+        found = [(False, Fact(since or seen, f"device {name} online{begun}"))]
+    else:
+        text = f"device {name}{told} not told of since its edge began anew"
+        found = [(False, Fact(seen, text))]
+    for fault in device.faults:
+        if fault.until is not None and after is not None and fault.until < after:
+            continue
+        part = f" of {safe(fault.part)}" if fault.part else ""
+        text = f"{name} reported a fault{part}: {safe(fault.code)}"
+        text += f", {safe(fault.detail)}" if fault.detail else ""
+        text += f", {moment(fault.since)}"
+        text += f", over {moment(fault.until)}" if fault.until else ""
+        found.append((fault.until is None, Fact(fault.since, text)))
+    return found
 
 
 def _sorted(facts: list[Fact]) -> list[Fact]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from central import hub
 from central.desk import Desk, Misfit, OrderState, Task
+from central.evidence import InFile
 from central.lifecycle import LIFECYCLE_VERSION, LineState
 from central.lines import LineMove, Lines, LineUnits
 from central.stream import Entry
@@ -131,7 +132,11 @@ class Story(Struct, kw_only=True):
     Attributes:
         lifecycle: version of the states and steps that it is told by.
         edge_id: the edge that keeps the order; None: no `order.accepted` is in yet.
+        sold_by: the till, or whoever has told the payment.
         waiting: what waits now, as told last, at step `waiting_step`.
+        archived: the archive files that have its first events, one or some of these; then the
+            state is the view's, the steps are those that are left, and lines and tasks are not
+            told.
     """
 
     order_id: str
@@ -139,6 +144,7 @@ class Story(Struct, kw_only=True):
     lifecycle: int = LIFECYCLE_VERSION
     edge_id: str | None = None
     store_id: str | None = None
+    sold_by: str | None = None
     opened_at: datetime | None = None
     promised_at: datetime | None = None
     lines: list[LineUnits] = []
@@ -146,6 +152,7 @@ class Story(Struct, kw_only=True):
     waiting: list[Shortage] = []
     waiting_step: int | None = None
     steps: list[Step] = []
+    archived: list[InFile] = []
 
     def units(self, *states: LineState) -> int:
         """Units that are in one of these states."""
@@ -221,6 +228,7 @@ class _Telling:
         self._tasks: dict[str, TaskStory] = {}
         self._steps: list[Step] = []
         self._numbers: dict[str, int] = {}
+        self._sold_by: str | None = None
         self._waiting: tuple[list[Shortage], int | None] = ([], None)
 
     def take(self, recorded: Recorded) -> None:
@@ -277,6 +285,7 @@ class _Telling:
             state=order.state,
             edge_id=order.edge_id,
             store_id=order.store_id,
+            sold_by=self._sold_by,
             opened_at=to_datetime(order.opened_ms) if order.opened_ms else None,
             promised_at=None if order.promised_ms is None else to_datetime(order.promised_ms),
             lines=list(self._lines.rows.values()),
@@ -337,6 +346,8 @@ class _Telling:
             if since is not None and _same(self._waiting[0], data.parked):
                 since = self._waiting[1]  # told again
             self._waiting = (data.parked, since)
+        if isinstance(data, OrderAccepted):
+            self._sold_by = by_of(data.payment_source)
         if isinstance(data, OrderCancelled):
             for task_id in data.withdrawn:
                 if task_id in self._tasks:

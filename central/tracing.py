@@ -7,12 +7,26 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from central.database import Location, close_database, open_reader
 from central.dealings import GONE
-from central.evidence import Awaited, Belief, Coming, Evidence, Heard, Noted, Patience, Why
-from central.reasons import why
+from central.devices import load_health
+from central.evidence import (
+    Awaited,
+    Belief,
+    Coming,
+    DeviceHealth,
+    Evidence,
+    Heard,
+    InFile,
+    Noted,
+    Patience,
+    Why,
+)
+from central.history import load_archives
+from central.reasons import OVER, why
 from central.story import Recorded, Story, tell
 from central.stream import again
 from central.systems import Systems
@@ -43,7 +57,7 @@ _LOTS_MAX: Final = 20
 
 _COLUMNS: Final = (
     ledger.c.position, ledger.c.edge_id, ledger.c.epoch, ledger.c.sequence, ledger.c.raw,
-    ledger.c.hash,
+    ledger.c.hash, ledger.c.received_ms,
 )  # fmt: skip
 _SAME_PLACE: Final = and_(
     poison.c.edge_id == ledger.c.edge_id,
@@ -96,6 +110,7 @@ _BELIEFS: Final = (
     .where(beliefs.c.system.in_(bindparam("systems", expanding=True)))
     .order_by(beliefs.c.system)
 )
+_ORDER: Final = select(orders).where(orders.c.order_id == bindparam("order_id"))
 _VERSION: Final = select(networks.c.version).order_by(networks.c.version.desc()).limit(1)
 _DOCUMENT: Final = select(networks.c.document).where(networks.c.version == bindparam("version"))
 
@@ -105,56 +120,90 @@ class Tracer:
 
     Args:
         connection: of `central.database`; a transaction is begun for each question.
-        systems: whom central drives, how long each may take to answer, and what its words mean.
+        systems: see `Inquiry`.
     """
 
     def __init__(self, connection: Connection, systems: Systems | None = None) -> None:
         """See the class."""
         self._connection = connection
+        self._inquiry = Inquiry(systems)
+
+    def timeline(self, order_id: str) -> Story:
+        """See `Inquiry.timeline`."""
+        with self._connection.begin():
+            return self._inquiry.timeline(self._connection, order_id)
+
+    def why(self, order_id: str, now_ms: int) -> tuple[Story, Why]:
+        """See `Inquiry.why`."""
+        with self._connection.begin():
+            return self._inquiry.why(self._connection, order_id, now_ms)
+
+
+class Inquiry:
+    """Answers questions about single orders, each in a transaction of whoever asks.
+
+    Threads may share it.
+
+    Args:
+        systems: whom central drives, how long each may take to answer, and what its words mean.
+    """
+
+    def __init__(self, systems: Systems | None = None) -> None:
+        """See the class."""
         self._systems = systems or Systems()
         self._patience = Patience(accept_s=self._systems.limits.pick_acceptance_s)
         self._network: tuple[int | None, Territory] = (None, Territory())
 
-    def timeline(self, order_id: str) -> Story:
-        """The story of an order.
+    def timeline(self, connection: Connection, order_id: str) -> Story:
+        """The story of an order; of an archived one, what is left of it and where the rest is.
 
         Raises:
             UnknownOrderError: the ledger has nothing of it.
         """
-        with self._connection.begin():
-            return self._story(order_id)
-
-    def why(self, order_id: str, now_ms: int) -> tuple[Story, Why]:
-        """The story of an order, and why it is where it is at this moment.
-
-        Raises:
-            UnknownOrderError: the ledger has nothing of it.
-        """
-        with self._connection.begin():
-            story = self._story(order_id)
-            now = to_datetime(now_ms)
-            return story, why(story, self._evidence(story), now, self._patience)
-
-    def _story(self, order_id: str) -> Story:
-        rows = self._connection.execute(_ENTRIES, {"order_id": order_id}).all()
-        recorded = [_recorded(row) for row in rows]
-        if not recorded:
+        story = _story(connection, order_id)
+        if story is None or story.edge_id is None:
+            story = _archived(connection, order_id, story) or story
+        if story is None:
             raise UnknownOrderError(
                 f"the ledger has no event of order {order_id[:100]!r}",
                 place="order_id",
                 expected="the order_id of an order.accepted; if it is new, its edge has not been "
                 "heard yet",
             )
-        known = {x.entry.event.id for x in recorded if x.entry.event is not None}
-        causes = {x.entry.event.causationid for x in recorded if x.entry.event is not None}
-        missing = sorted({x for x in causes if x is not None} - known)[:_CAUSES_MAX]
-        if missing:
-            found = self._connection.execute(_CAUSES, {"ids": missing})
-            recorded += [_recorded(row) for row in found]
-        return tell(order_id, recorded)
+        return story
 
-    def _evidence(self, story: Story) -> Evidence:
-        home = self._territory().home
+    def why(self, connection: Connection, order_id: str, now_ms: int) -> tuple[Story, Why]:
+        """The story of an order, and why it is where it is at this moment.
+
+        Raises:
+            UnknownOrderError: the ledger has nothing of it.
+        """
+        story, now = self.timeline(connection, order_id), to_datetime(now_ms)
+        territory = self._territory(connection)
+        evidence = _Witness(connection, self._systems, territory.home).evidence(story)
+        return story, why(story, evidence, now, self._patience)
+
+    def _territory(self, connection: Connection) -> Territory:
+        version = connection.scalar(_VERSION)
+        known, territory = self._network
+        if version is None or version == known:
+            return territory
+        document = connection.scalar(_DOCUMENT, {"version": version})
+        assert document is not None
+        self._network = (version, territory_of(parse_network(document)))
+        return self._network[1]
+
+
+class _Witness:
+    """What the views say of an order at one moment."""
+
+    def __init__(self, connection: Connection, systems: Systems, home: dict[str, str]) -> None:
+        self._connection = connection
+        self._systems = systems
+        self._home = home
+
+    def evidence(self, story: Story) -> Evidence:
+        home = self._home
         nodes = {x.node_id for x in story.tasks if x.node_id}
         edges = {story.edge_id, *(x.edge_id for x in story.tasks), *(home.get(x) for x in nodes)}
         heard = self._connection.execute(_STREAMS, {"edges": sorted(x for x in edges if x)})
@@ -169,6 +218,8 @@ class Tracer:
                 )
                 for x in heard
             },
+            devices=self._devices(story),
+            till=self._till(story),
             awaited=self._awaited(story),
             beliefs=self._beliefs(story),
             exceptions=[
@@ -176,6 +227,20 @@ class Tracer:
             ],
             coming=self._coming(story),
         )
+
+    def _devices(self, story: Story) -> dict[str, list[DeviceHealth]]:
+        found = {}
+        for task in story.tasks:
+            if task.node_id is not None and task.node_id not in found and task.state not in OVER:
+                edge_id = task.edge_id or self._home.get(task.node_id)
+                found[task.node_id] = load_health(self._connection, edge_id, task.node_id)
+        return found
+
+    def _till(self, story: Story) -> DeviceHealth | None:
+        if story.sold_by is None:
+            return None
+        found = load_health(self._connection, story.edge_id, story.sold_by)
+        return next((x for x in found if x.device == story.sold_by), None)
 
     def _awaited(self, story: Story) -> list[Awaited]:
         limits_ms = self._systems.limits_ms
@@ -222,14 +287,6 @@ class Tracer:
             if x.units > 0
         ]
 
-    def _territory(self) -> Territory:
-        version = self._connection.scalar(_VERSION)
-        if version is not None and version != self._network[0]:
-            document = self._connection.scalar(_DOCUMENT, {"version": version})
-            assert document is not None
-            self._network = (version, territory_of(parse_network(document)))
-        return self._network[1]
-
 
 @contextlib.contextmanager
 def tracer(location: Location, systems: Systems | None = None) -> Iterator[Tracer]:
@@ -245,6 +302,48 @@ def tracer(location: Location, systems: Systems | None = None) -> Iterator[Trace
         close_database(connection)
 
 
+def _story(connection: Connection, order_id: str) -> Story | None:
+    """What the ledger's entries in the database tell; None: there are none."""
+    rows = connection.execute(_ENTRIES, {"order_id": order_id}).all()
+    recorded = [_recorded(row) for row in rows]
+    if not recorded:
+        return None
+    known = {x.entry.event.id for x in recorded if x.entry.event is not None}
+    causes = {x.entry.event.causationid for x in recorded if x.entry.event is not None}
+    missing = sorted({x for x in causes if x is not None} - known)[:_CAUSES_MAX]
+    if missing:
+        found = connection.execute(_CAUSES, {"ids": missing})
+        recorded += [_recorded(row) for row in found]
+    return tell(order_id, recorded)
+
+
+def _archived(connection: Connection, order_id: str, left: Story | None) -> Story | None:
+    """An order whose first events are not in the database any more; None: it is none."""
+    row = connection.execute(_ORDER, {"order_id": order_id}).first()
+    if row is None or row.edge_id is None:
+        return None
+    files = [
+        InFile(x.file, x.first, x.last, to_datetime(x.at_ms)) for x in load_archives(connection)
+    ]
+    if not files:
+        return None
+    # Without the beginning nothing can be said of what the rest has changed.
+    steps = [
+        msgspec.structs.replace(step, order=None, lines=[], misfits=[])
+        for step in (left.steps if left is not None else [])
+    ]
+    return Story(
+        order_id=order_id,
+        state=row.state,
+        edge_id=row.edge_id,
+        store_id=row.store_id,
+        opened_at=to_datetime(row.opened_ms),
+        promised_at=None if row.promised_ms is None else to_datetime(row.promised_ms),
+        steps=steps,
+        archived=files,
+    )
+
+
 def _whose(story: Story, row: Any) -> str | None:
     """Who has said what an exception was noted at: of central's own stream, the system."""
     if row.edge_id != HUB:
@@ -257,4 +356,4 @@ def _recorded(row: Any) -> Recorded:
     entry = again(row.edge_id, row.epoch, row.sequence, row.raw, row.hash)
     # What the present code could read has no effect until it is replayed.
     noted = None if row.code is None else (row.code, row.detail)
-    return Recorded(entry, row.position, noted=noted)
+    return Recorded(entry, row.position, row.received_ms, noted)

@@ -18,7 +18,7 @@ def devices(config: ConfigOption, rows: int = 50) -> None:
     from central.config import load_config
     from central.devices import read_devices
 
-    found, edges = taught(read_devices, taught(load_config, config).data_dir)
+    found, edges = taught(read_devices, taught(load_config, config).location)
     table = Table("edge", "device", "status", "since", "last seen", "part", "fault", "detail")
     for row in found[:rows]:
         names = (row.edge_id, row.device, row.status, _told(row.since_ms), _told(row.last_seen_ms))

@@ -54,6 +54,9 @@ def show(story: "Story", why: "Why", console: Console) -> None:
     state = story.state.replace("_", " ")
     console.print(plain(f"order {story.order_id}: {state}, kept by {edge}{promised}"))
     console.print(plain(why.what), style="bold red" if why.stuck else "bold green")
+    for x in story.archived:
+        told = f"archive file {x.file}: positions {x.first} to {x.last}, moved {moment(x.moved_at)}"
+        console.print(plain(told))
     if story.lines:
         table = Table("line", "SKU", "units", "where they are", box=None)
         for line in story.lines:

@@ -6,6 +6,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 
 from central.desk import OrderState
+from central.devices import Presence
+from central.evidence import InFile, Reason
+from central.lines import LineUnits
+from central.story import Step, TaskStory
 from shared.parts import Contact, Plan, Shortage
 from shared.tasks import TaskState
 
@@ -89,43 +93,48 @@ class OrderDetail(Resource, frozen=True):
     exceptions: list[OrderException]
 
 
-class Step(Resource, frozen=True):
-    """One thing that happened to an order."""
-
-    at: Annotated[datetime | None, Meta(description="As its author says; null: unreadable.")]
-    kind: Annotated[str | None, Meta(description="E.g. order.accepted, package.shipped.")]
-    source: Annotated[str | None, Meta(description="Who says so.")]
-    event_id: str | None
-    caused_by: Annotated[str | None, Meta(description="Id of the event that caused it.")]
-    edge_id: Annotated[str, Meta(description="The edge whose stream has it.")]
-    position: Position
-    hlc: Annotated[str | None, Meta(description="Hybrid logical clock: text order is cause order.")]
-
-
 class Timeline(Resource, frozen=True):
-    """What happened to an order, in the order of causes."""
+    """What happened to an order, in the order of causes, and what has become of its lines.
 
-    order_id: str
-    steps: list[Step]
-    complete: Annotated[bool, Meta(description="False: it has more steps than are told.")]
-
-
-class Finding(Resource, frozen=True):
-    """Why an order is where it is."""
-
-    code: str
-    detail: str
-    who: Annotated[list[str], Meta(description="Nodes, edges or systems it hangs on.")]
-    since: datetime | None
-
-
-class Why(Resource, frozen=True):
-    """Where an order stands, since when, and what keeps it; no findings: nothing does."""
+    A step names what it has changed; what has nothing of a kind leaves the field out.
+    """
 
     order_id: str
     state: OrderState
-    since: datetime
-    findings: list[Finding]
+    lifecycle: Annotated[int, Meta(description="Version of the states and steps it is told by.")]
+    edge_id: Annotated[str | None, Meta(description="The edge that keeps it; null: not known yet.")]
+    store_id: str | None
+    sold_by: Annotated[str | None, Meta(description="The till, or whoever has told the payment.")]
+    opened_at: datetime | None
+    promised_at: datetime | None
+    lines: Annotated[list[LineUnits], Meta(description="How many units are in which state.")]
+    tasks: list[TaskStory]
+    waiting: Annotated[list[Shortage], Meta(description="What waits now, as told last.")]
+    waiting_step: Annotated[int | None, Meta(description="Number of the step that has told it.")]
+    steps: Annotated[list[Step], Meta(description="The first of them, at most 1,000.")]
+    complete: Annotated[bool, Meta(description="False: there is more than is told here.")]
+    archived: Annotated[
+        list[InFile],
+        Meta(
+            description="If not empty: the first events, or all, were moved to one or some of "
+            "these archive files; `state` is right, lines and tasks are not told."
+        ),
+    ]
+
+
+class Why(Resource, frozen=True):
+    """Where an order is stuck, since when and on whom, with the evidence; or what comes next."""
+
+    order_id: str
+    state: OrderState
+    stuck: bool
+    what: Annotated[str, Meta(description="The answer in one sentence.")]
+    since: Annotated[datetime | None, Meta(description="Of the first reason that blocks.")]
+    by: Annotated[str | None, Meta(description="The node, edge or system whose move it is.")]
+    reasons: Annotated[list[Reason], Meta(description="Those that block first.")]
+    next: Annotated[str | None, Meta(description="What is expected next, if nothing blocks.")]
+    next_by: Annotated[datetime | None, Meta(description="Until when.")]
+    archived: Annotated[list[InFile], Meta(description="See Timeline.")]
 
 
 class Entry(Resource, frozen=True):
@@ -228,17 +237,57 @@ class Agreement(Resource, frozen=True):
         int, Meta(description="Orders whose state it has told by a word that is known.")
     ]
     differing: int
+    unknown_words: Annotated[
+        int, Meta(description="Orders of which its last word is not in the configuration.")
+    ]
+
+
+class Difference(Resource, frozen=True):
+    """An order of which a system believes something else."""
+
+    system: str
+    order_id: str
+    word: Annotated[str, Meta(description="What the system says.")]
+    state: Annotated[OrderState | None, Meta(description="What it is; null: it is not known.")]
+    since: Annotated[datetime, Meta(description="Since when both say so.")]
+
+
+class DeviceFault(Resource, frozen=True):
+    """A fault that a device has, and has not reported as over."""
+
+    part: Annotated[str, Meta(description="Empty: the device itself.")]
+    code: str
+    since: datetime
+    detail: str
 
 
 class Device(Resource, frozen=True):
-    """A device, and when it was last seen."""
+    """A device, as its edge has told last: edges tell changes only."""
 
-    device: str
     edge_id: str
-    state: str
-    since: datetime
-    last_seen_at: datetime | None
+    device: str
+    node_id: Annotated[str | None, Meta(description="Where it is, if it says so.")]
+    status: Annotated[
+        Presence, Meta(description="unknown: its edge has begun anew and not told of it since.")
+    ]
+    since: Annotated[datetime | None, Meta(description="Since when it is so.")]
+    last_seen_at: Annotated[
+        datetime | None, Meta(description="When its edge had heard it last, as of that change.")
+    ]
     detail: str
+    faults: Annotated[list[DeviceFault], Meta(description="At most 100.")]
+
+
+class Archive(Resource, frozen=True):
+    """A part of the ledger that was moved to a file in the archive folder."""
+
+    number: int
+    file: str
+    first: Position
+    last: Position
+    entries: int
+    sha256: Annotated[str, Meta(description="Of the file.")]
+    moved_at: datetime
 
 
 class LedgerState(Resource, frozen=True):
@@ -250,6 +299,7 @@ class LedgerState(Resource, frozen=True):
     signed_at: datetime | None
     hash: Annotated[str | None, Meta(description="Of the last checkpoint.")]
     key: Annotated[str | None, Meta(description="Public key that fits its signature, Ed25519.")]
+    archives: Annotated[list[Archive], Meta(description="The newest first; at most 1,000.")]
 
 
 class Health(Resource, frozen=True):
@@ -313,7 +363,15 @@ class AgreementList(Resource, frozen=True):
     items: list[Agreement]
 
 
-class DeviceList(Resource, frozen=True):
-    """Every device that is known; none: none has been reported."""
+class DifferencePage(Resource, frozen=True):
+    """Orders of which systems believe something else, by system and order."""
+
+    items: list[Difference]
+    next: Cursor
+
+
+class DevicePage(Resource, frozen=True):
+    """Devices, by edge and name."""
 
     items: list[Device]
+    next: Cursor

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from central.api.problems import ProblemError
 from central.desk import OrderState
+from central.devices import State
 from shared.errors import split_error
 from shared.limits import ID_CHARS_MAX, SEQUENCE_MAX
 from shared.parts import Name
@@ -130,6 +131,31 @@ class OneCell(Asked, frozen=True):
 
     node_id: Name
     sku: Name
+
+
+class Systems(Asked, frozen=True):
+    """Whose beliefs."""
+
+    system: Annotated[Name, Meta(description="Only this one's.")] | UnsetType = UNSET
+
+
+class Differences(Page, frozen=True):
+    """Whose beliefs that differ."""
+
+    system: Annotated[Name, Meta(description="Only this one's.")] | UnsetType = UNSET
+
+
+class Devices(Page, frozen=True):
+    """Which devices."""
+
+    edge_id: Name | UnsetType = UNSET
+    node_id: (
+        Annotated[Name, Meta(description="Those that are there, and the node's own.")] | UnsetType
+    ) = UNSET
+    status: (
+        Annotated[State, Meta(description="fault: those that have one, be they there or not.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Changes(Asked, frozen=True):

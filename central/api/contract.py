@@ -5,6 +5,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +65,7 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string"},
     },
 }
+_FIELD: Final = re.compile(r"^([a-z_, ]+): (.*(?:\n +.*)*)", re.MULTILINE)
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
     "in": "header",
@@ -78,6 +80,8 @@ def document_of(app: Litestar) -> str:
     found = sorted(_operations(app), key=lambda x: (x[0], x[1]))
     kinds = sorted({x for _, _, op, _ in found for x in _types(op)} | {Problem}, key=_name)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+    for schema in schemas.values():
+        _describe(schema)
     for kind in kinds:
         if kind in EXAMPLES:
             example = _plain(EXAMPLES[kind])
@@ -119,6 +123,18 @@ def _operations(app: Litestar) -> Iterable[tuple[str, str, Operation, str]]:
                 text = inspect.cleandoc(handler.fn.__doc__ or "")
                 for method in handler.http_methods:
                     yield route.path_format, method.lower(), operation, text
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Give the fields that a docstring tells of their own descriptions."""
+    if "description" not in schema:
+        return
+    text, _, fields = inspect.cleandoc(schema["description"]).partition("\n\nAttributes:\n")
+    schema["description"] = text
+    for names, told in _FIELD.findall(inspect.cleandoc(fields)):
+        for name in names.split(", "):
+            if name in schema["properties"]:
+                schema["properties"][name].setdefault("description", " ".join(told.split()))
 
 
 def _types(operation: Operation) -> list[Any]:

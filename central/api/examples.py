@@ -7,6 +7,9 @@ from msgspec import Raw, Struct
 
 from central.api import answers
 from central.api.problems import TYPE_PREFIX, Problem
+from central.evidence import Fact, Reason
+from central.lines import LineMove, LineUnits
+from central.story import Cause, Change, Step, TaskStory
 from shared.envelope import decode_data, encode_event
 from shared.events import OrderAccepted, Payment
 from shared.examples import example
@@ -21,6 +24,10 @@ assert isinstance(_TAKEN, OrderAccepted)
 _ORDER_ID: Final = _TAKEN.order_id
 _HASH: Final = "9f" * 32
 _NEXT: Final = "IjAxOTQ1OTRiIg"
+_GIVEN: Final = (
+    f"pick task {_ORDER_ID}.0f0f0f0f.1.1.0 was given to wh-3, and not accepted since "
+    "2025-01-13 01:00:01 UTC"
+)
 
 _ORDER: Final = answers.Order(
     order_id=_ORDER_ID, state="part_parked", edge_id="edge-south", store_id="store-guangzhou-1",
@@ -61,21 +68,40 @@ EXAMPLES: Final[dict[type[Struct], Any]] = {
         ],
     ),
     answers.Timeline: answers.Timeline(
-        order_id=_ORDER_ID, complete=True,
+        order_id=_ORDER_ID, state="planned", lifecycle=1, edge_id="edge-south",
+        store_id="store-guangzhou-1", sold_by="till-17", opened_at=_AT, promised_at=_LATER,
+        lines=[LineUnits(0, "22423", 2, {"picking": 2})],
+        tasks=[
+            TaskStory(
+                task_id=_TASK.task_id, node_id="dc-guangzhou", given_at=_AT, given_step=2,
+                since=_AT, ready_at=_LATER, arrives_at=_LATER,
+            )
+        ],
+        waiting=[], waiting_step=None, complete=True, archived=[],
         steps=[
-            answers.Step(
-                at=_AT, kind="order.accepted", source="/edges/edge-south", event_id=_EVENT.id,
-                caused_by="till-17-000123", edge_id="edge-south", position=41, hlc=_EVENT.hlc,
+            Step(
+                number=1, kind="order.accepted", what="edge-south has taken the order.",
+                by="edge-south", edge_id="edge-south", epoch=1, sequence=42, position=41,
+                time=_AT, hlc=_EVENT.hlc, event_id=_EVENT.id, received_at=_AT,
+                cause=Cause("till-17-000123"), order=Change("accepted", "planned"),
+                lines=[LineMove(0, "22423", 2, None, "planned")],
             )
         ],
     ),
     answers.Why: answers.Why(
-        order_id=_ORDER_ID, state="part_parked", since=_AT,
-        findings=[
-            answers.Finding(
-                code="waits_share", detail="1 x 85123A of line 1", who=["dc-guangzhou"], since=None
+        order_id=_ORDER_ID, state="planned", stuck=True, what=_GIVEN, since=_AT, by="wh-3",
+        reasons=[
+            Reason(
+                code="pick_not_accepted", what=_GIVEN, since=_AT, by="wh-3", blocks=True,
+                facts=[
+                    Fact(_AT, "wh-3 reported a fault of printer: paper_out, "
+                         "2025-01-13 01:00:01 UTC"),
+                    Fact(_AT, "device wh-3 last seen 2025-01-13 01:00:01 UTC, "
+                         "lost since 2025-01-13 01:00:01 UTC"),
+                ],
             )
         ],
+        next=None, next_by=None, archived=[],
     ),
     answers.EntryPage: answers.EntryPage(items=[_ENTRY], next=_NEXT),
     answers.Accepted: answers.Accepted(
@@ -100,18 +126,39 @@ EXAMPLES: Final[dict[type[Struct], Any]] = {
         ],
     ),
     answers.AgreementList: answers.AgreementList(
-        items=[answers.Agreement(system="erp", told=1_200, differing=3)]
+        items=[answers.Agreement(system="erp", told=1_200, differing=3, unknown_words=0)]
     ),
-    answers.DeviceList: answers.DeviceList(
+    answers.DifferencePage: answers.DifferencePage(
+        items=[
+            answers.Difference(
+                system="erp", order_id=_ORDER_ID, word="NEW", state="shipped", since=_AT
+            )
+        ],
+        next=_NEXT,
+    ),
+    answers.DevicePage: answers.DevicePage(
         items=[
             answers.Device(
-                device="wh-3", edge_id="edge-south", state="lost", since=_AT, last_seen_at=_AT,
-                detail="silent",
+                edge_id="edge-south", device="wh-3", node_id="wh-3", status="lost", since=_AT,
+                last_seen_at=_AT, detail="silent",
+                faults=[
+                    answers.DeviceFault(
+                        part="printer", code="paper_out", since=_AT, detail="tray 1"
+                    )
+                ],
             )
-        ]
+        ],
+        next=None,
     ),
     answers.LedgerState: answers.LedgerState(
-        last_position=41, signed_position=40, checkpoint=2, signed_at=_AT, hash=_HASH, key=_HASH
+        last_position=41, signed_position=40, checkpoint=2, signed_at=_AT, hash=_HASH, key=_HASH,
+        archives=[
+            answers.Archive(
+                number=1, file="ledger-000000000000001-000000000000020.jsonl.gz", first=1, last=20,
+                entries=20, sha256=_HASH,
+                moved_at=_AT,
+            )
+        ],
     ),
     answers.Health: answers.Health(status="ok", orders="open"),
     Payment: _PAID,

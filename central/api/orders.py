@@ -82,16 +82,21 @@ async def get_order(request: Request[Any, Any, Any], service: Here) -> Response[
 @get("/orders/{order_id:str}/timeline", opt=_TIMELINE.opt)
 async def get_timeline(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
     """What happened to an order, each step with who says so and what caused it."""
-    of = asked_of(request, asked.OneOrder)
-    return single(request, await service.readers.read(lambda db: sources.timeline(db, of.order_id)))
+    of, inquiry = asked_of(request, asked.OneOrder), service.inquiry
+    return single(
+        request,
+        await service.readers.read(lambda db: sources.timeline(db, inquiry, of.order_id)),
+    )
 
 
 @get("/orders/{order_id:str}/why", opt=_WHY.opt)
 async def get_why(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
-    """Where an order is stuck, since when, and on whom."""
-    of, now_ms = asked_of(request, asked.OneOrder), service.clock.now_ms()
+    """Where an order is stuck, since when and on whom, with the evidence; or what comes next."""
+    of, inquiry = asked_of(request, asked.OneOrder), service.inquiry
+    now_ms = service.clock.now_ms()
     return single(
-        request, await service.readers.read(lambda db: sources.why(db, of.order_id, now_ms))
+        request,
+        await service.readers.read(lambda db: sources.why(db, inquiry, of.order_id, now_ms)),
     )
 
 

@@ -15,11 +15,11 @@ K = TypeVar("K")
 
 Text = Annotated[str, Meta(max_length=256, pattern="^[^\\x00]*$")]
 Number = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
-Cell = tuple[Text, Text]
+Pair = tuple[Text, Text]
 
 _TEXT: Final = msgspec.json.Decoder(Text)
 _NUMBER: Final = msgspec.json.Decoder(Number)
-_CELL: Final = msgspec.json.Decoder(Cell)
+_PAIR: Final = msgspec.json.Decoder(Pair)
 
 
 def text_key(page: Page) -> str | None:
@@ -32,9 +32,9 @@ def number_key(page: Page) -> int | None:
     return _key(page.cursor, _NUMBER)
 
 
-def cell_key(page: Page) -> tuple[str, str] | None:
-    """The same, where keys are node and SKU."""
-    return _key(page.cursor, _CELL)
+def pair_key(page: Page) -> tuple[str, str] | None:
+    """The same, where keys are pairs of names, as node and SKU."""
+    return _key(page.cursor, _PAIR)
 
 
 def cursor(key: Any, *, more: bool) -> str | None:

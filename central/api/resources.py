@@ -17,6 +17,7 @@ from central.api.entries import entry_of
 from central.api.problems import ProblemError, not_found
 from central.checkpoint import Checkpoint, Signed
 from central.database import Database
+from central.history import Archived, load_archives
 from shared.clock import to_datetime, to_ms
 
 PARTS_MAX: Final = 1_000
@@ -147,7 +148,7 @@ def stock(db: Database, wanted: asked.Stocks) -> answers.StockPage:
         db,
         node_id=given(wanted.node_id),
         sku=given(wanted.sku),
-        after=pages.cell_key(wanted),
+        after=pages.pair_key(wanted),
         rows_max=wanted.limit + 1,
     )
     items = _stocks(db, rows[: wanted.limit])
@@ -179,13 +180,14 @@ def cell(db: Database, node_id: str, sku: str) -> answers.StockDetail:
 
 
 def ledger_state(db: Database) -> answers.LedgerState:
-    """How far the ledger is signed."""
+    """How far the ledger is signed, and what of it is in files."""
+    files = [_archive(x) for x in reversed(load_archives(db)[-PARTS_MAX:])]
     last = queries.last_position(db)
     row = queries.last_checkpoint(db)
     if row is None:
         return answers.LedgerState(
             last_position=last, signed_position=0, checkpoint=None, signed_at=None, hash=None,
-            key=None,
+            key=None, archives=files,
         )  # fmt: skip
     signed = Signed(row.number, row.position, row.body, row.signature)
     try:
@@ -202,6 +204,7 @@ def ledger_state(db: Database) -> answers.LedgerState:
         signed_at=to_datetime(body.at_ms),
         hash=signed.hash,
         key=body.key,
+        archives=files,
     )
 
 
@@ -298,6 +301,18 @@ def _stocks(db: Database, rows: Iterable[Any]) -> list[answers.Stock]:
         )
         for row in rows
     ]
+
+
+def _archive(x: Archived) -> answers.Archive:
+    return answers.Archive(
+        number=x.number,
+        file=x.file,
+        first=x.first,
+        last=x.last,
+        entries=x.entries,
+        sha256=x.sha256,
+        moved_at=to_datetime(x.at_ms),
+    )
 
 
 def _moment(ms: int | None) -> datetime | None:

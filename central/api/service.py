@@ -1,6 +1,7 @@
 """What the routes need of the process that they run in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from litestar import Request
@@ -11,6 +12,7 @@ from central.api.readers import Readers
 from central.api.till import Till
 from central.api.tokens import Token
 from central.systems import Systems
+from central.tracing import Inquiry
 from shared.clock import Clock
 from shared.parts import Contact
 
@@ -48,6 +50,11 @@ class Service:
     clock: Clock
     answer_s: float
     systems: Systems
+
+    @cached_property
+    def inquiry(self) -> Inquiry:
+        """For questions about single orders."""
+        return Inquiry(self.systems)
 
 
 Here = NamedDependency[Service]

@@ -3,95 +3,156 @@
 Each function is called in one transaction.
 """
 
-from datetime import datetime
-from typing import Any
+from typing import Final
 
 from central import queries
+from central.agreement import differences as differences_of
 from central.agreement import rate
-from central.api import answers, resources
+from central.api import answers, asked, pages, resources
+from central.api.asked import given
+from central.api.problems import not_found
 from central.database import Database
+from central.devices import DeviceState
 from central.systems import Systems
-from shared.envelope import decode_event
-from shared.errors import PointsmanError
+from central.tracing import Inquiry
+from shared.clock import to_datetime
+from shared.errors import UnknownOrderError
+from shared.masking import masked
+
+FAULTS_MAX: Final = 100
+"""Of one device, in an answer."""
 
 
-def timeline(db: Database, order_id: str) -> answers.Timeline:
-    """What happened to an order: its entries in the ledger, by hybrid clock.
+def timeline(db: Database, inquiry: Inquiry, order_id: str) -> answers.Timeline:
+    """What happened to an order.
 
     Raises:
         ProblemError: there is no such order.
     """
     resources.known(db, order_id)
-    rows = queries.entries_of(db, order_id, rows_max=resources.PARTS_MAX + 1)
-    steps = [_step(row) for row in rows[: resources.PARTS_MAX]]
-    steps.sort(key=lambda x: (x.hlc or "", x.position))
+    try:
+        story = inquiry.timeline(db, order_id)
+    except UnknownOrderError:
+        raise not_found(f"event of order {order_id}", "order_id") from None
+    most = resources.PARTS_MAX
+    parts = (story.lines, story.tasks, story.waiting, story.steps)
     return answers.Timeline(
-        order_id=order_id, steps=steps, complete=len(rows) <= resources.PARTS_MAX
+        order_id=order_id,
+        state=story.state,
+        lifecycle=story.lifecycle,
+        edge_id=story.edge_id,
+        store_id=story.store_id,
+        sold_by=story.sold_by,
+        opened_at=story.opened_at,
+        promised_at=story.promised_at,
+        lines=story.lines[:most],
+        tasks=story.tasks[:most],
+        waiting=story.waiting[:most],
+        waiting_step=story.waiting_step,
+        steps=story.steps[:most],
+        complete=not story.archived and all(len(part) <= most for part in parts),
+        archived=story.archived[-most:],
     )
 
 
-def why(db: Database, order_id: str, now_ms: int) -> answers.Why:
-    """What keeps an order: lines that wait, tasks that are late, exceptions.
+def why(db: Database, inquiry: Inquiry, order_id: str, now_ms: int) -> answers.Why:
+    """Where an order is stuck, since when, on whom, by what evidence; or what comes next.
 
     Raises:
         ProblemError: there is no such order.
     """
-    found = resources.order(db, order_id, now_ms)
-    findings = [
-        answers.Finding(
-            code=f"waits_{x.reason}", detail=f"{x.units} x {x.sku} of line {x.line}",
-            who=x.nodes or [x.edge_id], since=None,
-        )
-        for x in found.waiting
-    ]  # fmt: skip
-    findings += [
-        answers.Finding(
-            code="late_task", detail=f"task {x.task_id} is {x.state}",
-            who=[x.node_id] if x.node_id else [], since=x.promised_at,
-        )
-        for x in found.tasks
-        if x.late
-    ]  # fmt: skip
-    findings += [
-        answers.Finding(
-            code=x.code, detail=x.detail, who=[x.edge_id] if x.edge_id else [], since=x.noted_at
-        )
-        for x in found.exceptions
-    ]
-    about = found.order
+    resources.known(db, order_id)
+    try:
+        story, found = inquiry.why(db, order_id, now_ms)
+    except UnknownOrderError:
+        raise not_found(f"event of order {order_id}", "order_id") from None
     return answers.Why(
-        order_id=order_id, state=about.state, since=about.changed_at, findings=findings
+        order_id=order_id,
+        state=found.state,
+        stuck=found.stuck,
+        what=found.what,
+        since=found.since,
+        by=found.by,
+        reasons=found.reasons[: resources.PARTS_MAX],
+        next=found.next,
+        next_by=found.next_by,
+        archived=story.archived[-resources.PARTS_MAX :],
     )
 
 
-def agreement(db: Database, systems: Systems) -> answers.AgreementList:
+def agreement(db: Database, systems: Systems, wanted: asked.Systems) -> answers.AgreementList:
     """How far each system that has words for states agrees."""
-    rates = [rate(db, system, words) for system, words in sorted(systems.words.items())]
+    only = given(wanted.system)
+    rates = [
+        rate(db, system, words)
+        for system, words in sorted(systems.words.items())
+        if only in (None, system)
+    ]
     return answers.AgreementList(
         items=[
-            answers.Agreement(system=x.system, told=x.orders, differing=x.differing) for x in rates
+            answers.Agreement(
+                system=x.system, told=x.orders, differing=x.differing, unknown_words=x.unknown
+            )
+            for x in rates
         ]
     )
 
 
-def devices(db: Database) -> answers.DeviceList:
-    """Every device that is known. No edge reports its devices yet."""
-    return answers.DeviceList(items=[])
+def differences(
+    db: Database, systems: Systems, wanted: asked.Differences
+) -> answers.DifferencePage:
+    """A page of the orders of which systems believe something else."""
+    only, (begin, after) = given(wanted.system), pages.pair_key(wanted) or ("", "")
+    found: list[answers.Difference] = []
+    for system, words in sorted(systems.words.items()):
+        rest = wanted.limit + 1 - len(found)
+        if system < begin or only not in (None, system) or not rest:
+            continue
+        after = after if system == begin else ""
+        found += [
+            answers.Difference(
+                system=system, order_id=x.order_id, word=x.word, state=x.state,
+                since=to_datetime(x.since_ms),
+            )
+            for x in differences_of(db, system, words, after=after, rows_max=rest)
+        ]  # fmt: skip
+    items, more = found[: wanted.limit], len(found) > wanted.limit
+    key = (items[-1].system, items[-1].order_id) if more else None
+    return answers.DifferencePage(items=items, next=pages.cursor(key, more=more))
 
 
-def _step(row: Any) -> answers.Step:
-    try:
-        at: datetime | None = decode_event(row.raw).time
-    except PointsmanError:
-        at = None
-    kind = row.type and row.type.removeprefix("pointsman.").removesuffix(".v1")
-    return answers.Step(
-        at=at,
-        kind=kind,
-        source=row.source,
-        event_id=row.event_id,
-        caused_by=row.causation_id,
-        edge_id=row.edge_id,
-        position=row.position,
-        hlc=row.hlc,
+def devices(db: Database, wanted: asked.Devices) -> answers.DevicePage:
+    """A page of devices, each with its faults."""
+    found = queries.page_of_devices(
+        db,
+        edge_id=given(wanted.edge_id),
+        node_id=given(wanted.node_id),
+        status=given(wanted.status),
+        after=pages.pair_key(wanted),
+        rows_max=wanted.limit + 1,
+    )
+    more = len(found) > wanted.limit
+    items = [_device(rows) for rows in found[: wanted.limit]]
+    key = (items[-1].edge_id, items[-1].device) if more else None
+    return answers.DevicePage(items=items, next=pages.cursor(key, more=more))
+
+
+def _device(rows: list[DeviceState]) -> answers.Device:
+    own = next((x for x in rows if not x.fault), None)
+    faults = [x for x in rows if x.fault]
+    seen_ms = None if own is None else own.last_seen_ms
+    return answers.Device(
+        edge_id=rows[0].edge_id,
+        device=rows[0].device,
+        node_id=next((x.node_id for x in rows if x.node_id is not None), None),
+        status="unknown" if own is None or own.status == "fault" else own.status,
+        since=None if own is None else to_datetime(own.since_ms),
+        last_seen_at=None if seen_ms is None else to_datetime(seen_ms),
+        detail="" if own is None else masked(own.detail),
+        faults=[
+            answers.DeviceFault(
+                part=x.part, code=x.fault, since=to_datetime(x.since_ms), detail=masked(x.detail)
+            )
+            for x in faults[:FAULTS_MAX]
+        ],
     )

@@ -31,9 +31,12 @@ _CELL = Operation(
     "getStock", "stock", "read", {200: answers.StockDetail}, asked.OneCell, (404,), single=True
 )
 _AGREEMENT = Operation(
-    "getAgreement", "agreement", "read", {200: answers.AgreementList}, single=True
+    "getAgreement", "agreement", "read", {200: answers.AgreementList}, asked.Systems, single=True
 )
-_DEVICES = Operation("listDevices", "devices", "read", {200: answers.DeviceList}, single=True)
+_DIFFERENCES = Operation(
+    "listDifferences", "agreement", "read", {200: answers.DifferencePage}, asked.Differences
+)
+_DEVICES = Operation("listDevices", "devices", "read", {200: answers.DevicePage}, asked.Devices)
 _LEDGER = Operation("getLedgerState", "ledger", "read", {200: answers.LedgerState}, single=True)
 _CHANGES = Operation(
     "followChanges", "ledger", "read", {200: str}, asked.Changes,
@@ -85,17 +88,24 @@ async def get_stock(request: Request[Any, Any, Any], service: Here) -> Response[
 @get("/agreement", opt=_AGREEMENT.opt)
 async def get_agreement(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
     """How far what other systems say about orders agrees with the ledger."""
-    asked_of(request, asked.Nothing)
+    wanted, systems = asked_of(request, asked.Systems), service.systems
     return single(
-        request, await service.readers.read(lambda db: sources.agreement(db, service.systems))
+        request, await service.readers.read(lambda db: sources.agreement(db, systems, wanted))
     )
+
+
+@get("/agreement/differences", opt=_DIFFERENCES.opt)
+async def list_differences(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
+    """List the orders of which systems believe something else, and since when."""
+    wanted, systems = asked_of(request, asked.Differences), service.systems
+    return reply(await service.readers.read(lambda db: sources.differences(db, systems, wanted)))
 
 
 @get("/devices", opt=_DEVICES.opt)
 async def list_devices(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
-    """Devices at the edges' sites, and how they are."""
-    asked_of(request, asked.Nothing)
-    return single(request, await service.readers.read(sources.devices))
+    """List the devices at the edges' sites: which are there or lost, and their faults."""
+    wanted = asked_of(request, asked.Devices)
+    return reply(await service.readers.read(lambda db: sources.devices(db, wanted)))
 
 
 @get("/ledger/verify-state", opt=_LEDGER.opt)
@@ -136,6 +146,6 @@ def _last_id(request: Request[Any, Any, Any]) -> int | None:
 
 
 ROUTES: Final = (
-    list_tasks, list_exceptions, list_edges, list_stock, get_stock, get_agreement, list_devices,
-    get_ledger_state, follow_changes,
+    list_tasks, list_exceptions, list_edges, list_stock, get_stock, get_agreement,
+    list_differences, list_devices, get_ledger_state, follow_changes,
 )  # fmt: skip

@@ -1,11 +1,13 @@
 """Which orders systems believe to be in another state, since when, and how many."""
 
+from datetime import timedelta
+
 import pytest
 
 from central.agreement import Difference, differences, rate, read_agreement
-from central.api import answers, sources
+from central.api import answers, asked, sources
 from central.config import load_config
-from central.systems import Systems
+from central.systems import System, Systems
 from shared.errors import ConfigError
 from shared.events import PackageDelivered, PackageShipped
 from shared.parts import PlannedLine
@@ -87,9 +89,40 @@ def test_what_is_told_late_of_an_earlier_time_says_nothing_new(stage):
 def test_the_api_tells_how_far_each_system_agrees(stage):
     believe(stage, ScriptedSystem("erp"), ("a", "NEW"), ("b", "MOON"))
     with stage.database.begin():
-        found = sources.agreement(stage.database, SYSTEMS)
-        assert sources.agreement(stage.database, Systems()).items == []
-    assert found.items == [answers.Agreement(system="erp", told=1, differing=1)]
+        found = sources.agreement(stage.database, SYSTEMS, asked.Systems())
+        other = sources.agreement(stage.database, SYSTEMS, asked.Systems(system="sms"))
+        none = sources.agreement(stage.database, Systems(), asked.Systems())
+    assert found.items == [answers.Agreement(system="erp", told=1, differing=1, unknown_words=1)]
+    assert other.items == none.items == []
+
+
+def test_the_api_lists_what_differs_since_when_page_by_page_over_all_systems(stage):
+    words = {"NEW": "planned"}
+    both = Systems([System(name="erp", states=words), System(name="sms", states=words)])
+    edge = ScriptedEdge("e1")
+    edge.say(accepted("a", plan("dc", "A", 1)), "a")
+    edge.say(accepted("b", None, parked=1), "b")
+    stage.tell(edge.batch())
+    believe(stage, ScriptedSystem("erp"), ("a", "NEW"), ("b", "NEW"), ("c", "NEW"), ("d", "NEW"))
+    believe(stage, ScriptedSystem("sms"), ("b", "NEW"), ("c", "NEW"))
+    pages, wanted = [], asked.Differences(limit=2)
+    with stage.database.begin():
+        while True:
+            pages.append(sources.differences(stage.database, both, wanted))
+            if pages[-1].next is None:
+                break
+            wanted = asked.Differences(limit=2, cursor=pages[-1].next)
+        only = sources.differences(stage.database, both, asked.Differences(system="erp"))
+    found = [x for page in pages for x in page.items]
+    assert [len(page.items) for page in pages] == [2, 2, 1]
+    assert [(x.system, x.order_id) for x in found] == [
+        ("erp", "b"), ("erp", "c"), ("erp", "d"), ("sms", "b"), ("sms", "c"),
+    ]  # fmt: skip
+    assert found[0] == answers.Difference(
+        system="erp", order_id="b", word="NEW", state="parked", since=NOW + timedelta(seconds=2)
+    )
+    assert found[1].state is None
+    assert only.items == found[:3]
 
 
 def test_systems_and_their_words_are_read_from_the_configuration(tmp_path):

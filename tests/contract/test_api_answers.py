@@ -24,7 +24,8 @@ PATHS = {
     "/v1/stock/dc/B": "StockDetail",
     "/v1/tasks": "TaskPage",
     "/v1/agreement": "AgreementList",
-    "/v1/devices": "DeviceList",
+    "/v1/agreement/differences": "DifferencePage",
+    "/v1/devices": "DevicePage",
     "/v1/ledger/verify-state": "LedgerState",
     "/health/live": "Health",
     "/health/ready": "Health",
@@ -68,15 +69,33 @@ def test_an_order_comes_with_its_tasks_waiting_lines_and_exceptions(api):
 def test_the_timeline_is_in_the_order_of_causes_and_names_them(api):
     steps = api.get("/v1/orders/o0/timeline")["steps"]
     assert [x["kind"] for x in steps] == ["order.accepted", "pick.requested", "pick.accepted"]
-    assert steps[1]["caused_by"] == "before"
+    assert steps[1]["cause"] == {"event_id": "before"}
+    assert [x.get("order") for x in steps] == [
+        {"before": "accepted", "after": "planned"}, None, {"before": "planned", "after": "picking"},
+    ]  # fmt: skip
+    assert steps[2]["lines"] == [
+        {"line": 0, "sku": "A", "quantity": 1, "before": "planned", "after": "picking"}
+    ]
+    assert {x["received_at"] for x in steps} == {"2026-01-05T09:00:00Z"}
     assert [x["hlc"] for x in steps] == sorted(x["hlc"] for x in steps)
 
 
 def test_why_names_what_an_order_waits_for_and_on_whom(api):
-    (finding,) = api.get("/v1/orders/o1/why")["findings"]
-    assert (finding["code"], finding["who"]) == ("waits_share", ["dc"])
-    (late,) = api.get("/v1/orders/o0/why")["findings"]
-    assert (late["code"], late["who"]) == ("late_task", ["dc"])
+    waits = api.get("/v1/orders/o1/why")
+    assert (waits["stuck"], waits["by"]) == (True, "e2")
+    first = waits["reasons"][0]
+    assert (first["code"], first["what"]) == ("waiting_for_stock", waits["what"])
+    late = api.get("/v1/orders/o0/why")
+    assert (late["reasons"][0]["code"], late["by"]) == ("pick_not_completed", "dc")
+    assert late["since"] == api.get("/v1/orders/o0/timeline")["steps"][-1]["time"]
+    assert any("it was due by" in x["text"] for x in late["reasons"][0]["facts"])
+
+
+def test_no_story_tells_a_customer_or_where_one_lives(api):
+    for role in ("reader", "admin"):
+        for path in ("/v1/orders/o0/timeline", "/v1/orders/o0/why", "/v1/orders/o1/why"):
+            text = api.ask(path, role).text
+            assert not any(secret in text for secret in ("23.13", "CN-GD", "c-8f31"))
 
 
 def test_pages_hold_every_order_once_newest_first(api):
@@ -192,6 +211,8 @@ def test_an_etag_changes_with_the_order(tmp_path):
         ("/v1/orders?cursor=bm8", 400, "invalid_cursor", "cursor"),
         ("/v1/stock?cursor=MTIz", 400, "invalid_cursor", "cursor"),
         ("/v1/orders/%00", 400, "invalid_parameter", "order_id"),
+        ("/v1/devices?status=broken", 400, "invalid_parameter", "status"),
+        ("/v1/agreement/differences?cursor=MTIz", 400, "invalid_cursor", "cursor"),
         ("/v1/changes?after=99999", 400, "invalid_parameter", "Last-Event-ID"),
     ],
 )

@@ -125,25 +125,62 @@ def test_a_task_that_is_late_names_whose_it_is_and_since_when(
 
 
 def test_a_task_that_nobody_accepts_has_the_devices_state_as_evidence() -> None:
-    out = Fault("printer", NOW - timedelta(minutes=3), "out of paper")
+    out = Fault("paper_out", NOW - timedelta(minutes=3), "tray 1", "printer")
     health = DeviceHealth(
         device="wh-3", online=False, since=NOW, last_seen_at=NOW - timedelta(minutes=2),
         faults=[out],
     )  # fmt: skip
-    found = first(ask(story(*LIFE[:2]), SOON, devices={"wh-3": health}), "pick_not_accepted")
+    found = first(ask(story(*LIFE[:2]), SOON, devices={"wh-3": [health]}), "pick_not_accepted")
     assert next(fact.text.split(",")[0] for fact in found.facts) == (
-        "wh-3 reported a fault: printer"
+        "wh-3 reported a fault of printer: paper_out"
     )
-    assert "device wh-3 is offline; last seen 2026-01-05 08:58:00 UTC" in texts(found)
+    assert (
+        "device wh-3 last seen 2026-01-05 08:58:00 UTC, lost since 2026-01-05 09:00:00 UTC"
+    ) in texts(found)
     dated = [fact.at for fact in found.facts if fact.at is not None]
     assert dated == sorted(dated)
 
 
 def test_a_device_that_is_well_is_evidence_and_no_reason() -> None:
-    health = DeviceHealth(device="wh-3", online=True, last_seen_at=SOON)
-    assert not ask(story(*LIFE[:2]), SOON, devices={"wh-3": health}).stuck
-    late = ask(story(*LIFE[:2]), READY + timedelta(hours=1), devices={"wh-3": health})
-    assert "device wh-3 was last seen" in texts(first(late, "pick_not_accepted"))
+    health = DeviceHealth(device="wh-3", online=True, since=NOW, last_seen_at=SOON)
+    assert not ask(story(*LIFE[:2]), SOON, devices={"wh-3": [health]}).stuck
+    late = ask(story(*LIFE[:2]), READY + timedelta(hours=1), devices={"wh-3": [health]})
+    assert "device wh-3 online since" in texts(first(late, "pick_not_accepted"))
+
+
+def test_another_device_at_the_node_and_faults_that_are_over_are_evidence_and_no_reason() -> None:
+    hour = timedelta(hours=1)
+    before = Fault("jam", NOW - 2 * hour, until=NOW - hour)
+    meanwhile = Fault("hot", NOW - hour, until=NOW + hour)
+    devices = [
+        DeviceHealth(device="wh-3", online=True, since=NOW, faults=[before, meanwhile]),
+        DeviceHealth(device="scanner-7", online=False, since=NOW),
+        DeviceHealth(device="scanner-8", last_seen_at=NOW),
+    ]
+    assert not ask(story(*LIFE[:2]), SOON, devices={"wh-3": devices}).stuck
+    late = ask(story(*LIFE[:2]), READY + hour, devices={"wh-3": devices})
+    told = texts(first(late, "pick_not_accepted"))
+    assert "jam" not in told
+    assert "hot, 2026-01-05 08:00:00 UTC, over 2026-01-05 10:00:00 UTC" in told
+    assert "device scanner-7 lost since 2026-01-05 09:00:00 UTC" in told
+    assert "device scanner-8 last seen 2026-01-05 09:00:00 UTC, not told of" in told
+
+
+@pytest.mark.parametrize(
+    "till, code",
+    [
+        (DeviceHealth(device="till-1", online=False, since=NOW), "till_lost"),
+        (DeviceHealth(device="till-1", online=True, faults=[Fault("jam", NOW)]), "till_fault"),
+        (DeviceHealth(device="till-1", online=True, since=NOW), None),
+    ],
+)
+def test_a_till_in_trouble_is_told_and_blocks_nothing(till: DeviceHealth, code: str | None) -> None:
+    answer = ask(story(*LIFE[:2]), SOON, till=till)
+    assert not answer.stuck
+    assert [(x.code, x.by, x.since) for x in answer.reasons] == (
+        [(code, "till-1", NOW)] if code else []
+    )
+    assert ask(story(*LIFE), SOON, till=till).reasons == []
 
 
 def test_a_line_that_waits_says_for_what_how_much_since_when_and_when_more_comes() -> None:
