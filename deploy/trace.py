@@ -1,5 +1,6 @@
 """`pointsman trace`: what has become of one order, step by step, and why it is where it is."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,9 +15,12 @@ from shared.errors import PointsmanError
 
 if TYPE_CHECKING:
     from central.evidence import Reason, Why
+    from central.lines import LineMove
     from central.story import Step, Story
 
 _PIPED_WIDTH = 200
+_LINES_MAX = 3
+"""More lines than these that go the same way are told in one note."""
 
 
 def trace(
@@ -83,10 +87,7 @@ def _told(step: "Step") -> Text:
         notes.append(f"because of event {step.cause.event_id}")
     if step.order is not None:
         notes.append(f"order: {step.order.before} to {step.order.after}")
-    for move in step.lines:
-        if move.before is not None:
-            moved = f"{move.quantity} of line {move.line}: {move.before} to {move.after}"
-            notes.append(moved)
+    notes += _moved(step.lines)
     promise, late = step.context.promise, step.context.late
     if promise is not None and promise.before is not None:
         notes.append(f"promise: {moment(promise.before)} to {moment(promise.after)}")
@@ -97,6 +98,21 @@ def _told(step: "Step") -> Text:
         text.append("\n     ")
         text.append_text(plain(note))
     return text
+
+
+def _moved(moves: "Iterable[LineMove]") -> Iterator[str]:
+    """What has become of units, line by line; of many lines that go the same way in one note."""
+    together: dict[tuple[str, str], list[LineMove]] = {}
+    for move in moves:
+        if move.before is not None:
+            together.setdefault((move.before, move.after), []).append(move)
+    for (before, after), same in together.items():
+        if len(same) > _LINES_MAX:
+            units = sum(move.quantity for move in same)
+            yield f"{units} units of {len(same)} lines: {before} to {after}"
+        else:
+            for move in same:
+                yield f"{move.quantity} of line {move.line}: {before} to {after}"
 
 
 def _show_reason(reason: "Reason", console: Console) -> None:
