@@ -85,6 +85,7 @@ class Walk:
     def __init__(self, signatures: Signatures) -> None:
         """See the class."""
         self.entries = 0
+        self.covered = 0  # position of the last checkpoint
         self._position = 0
         self._signatures = signatures
         self._checkpoints = 0
@@ -113,7 +114,7 @@ class Walk:
         checkpoint = self._open(signed)
         for head in checkpoint.heads:
             self._heads[head.edge_id, head.epoch] = (head.sequence, bytes.fromhex(head.hash))
-        self._position = checkpoint.position
+        self._position = self.covered = checkpoint.position
         self._checkpoints += 1
 
     def heads(self) -> list[Head]:
@@ -172,6 +173,7 @@ class Walk:
             )
             raise self.broken(position, *stream, sequence, reason)
         self._checkpoints += 1
+        self.covered = checkpoint.position
         self._since.clear()
 
     def end(self, ends: Iterable[tuple[str, int, int, bytes]]) -> None:

@@ -151,10 +151,10 @@ def forget_events(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def entry_at(connection: Connection, sequence: int) -> Entry:
-    """An entry of the hub's stream that is there."""
-    raw, digest = connection.execute(_RAW, {"of": sequence}).one()
-    return again(HUB, EPOCH, sequence, raw, digest)
+def entry_at(connection: Connection, sequence: int) -> Entry | None:
+    """An entry of the hub's stream; None: it is in an archive file."""
+    found = connection.execute(_RAW, {"of": sequence}).first()
+    return None if found is None else again(HUB, EPOCH, sequence, *found)
 
 
 def unanswered(connection: Connection, system: str, after: int, rows_max: int) -> list[Letter]:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from central.chains import BrokenError, Verdict
 from central.checkpoint import Signed
-from central.database import Location
+from central.database import Location, close_database, open_reader
 from central.export_lines import EntryLine, PackedLine, read_lines
 from central.tables import archives
 
@@ -65,6 +65,25 @@ class Archived(NamedTuple):
 def load_archives(connection: Connection) -> list[Archived]:
     """All, the oldest first."""
     return [Archived(*row) for row in connection.execute(_ARCHIVES)]
+
+
+def last_archived(connection: Connection) -> int:
+    """Through which position the ledger is in archive files; 0: nothing is."""
+    return connection.scalar(select(func.max(archives.c.last))) or 0
+
+
+def archived_through(location: Location) -> int:
+    """The same, of a central that may be running.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    connection = open_reader(location)
+    try:
+        with connection.begin():
+            return last_archived(connection)
+    finally:
+        close_database(connection)
 
 
 def archived_rows(connection: Connection, folder: Path | None) -> Iterator[Row]:

@@ -146,6 +146,10 @@ def _walk(connection: Connection, walk: Walk, folder: Path | None, *, archived: 
                 reason = "a column differs from the bytes"
                 raise walk.broken(position, edge_id, epoch, sequence, reason)
     walk.end(load_ends(connection))
+    known = load_archives(connection)
+    if known and walk.covered < known[-1].last:
+        reason = f"the checkpoint is missing at which the archive file {known[-1].file} ends"
+        raise walk.broken(walk.covered + 1, reason=reason)
 
 
 def _skip(connection: Connection, walk: Walk) -> int:
@@ -206,6 +210,21 @@ def verify_file(
     try:
         with connection.begin():
             return verify(connection, trusted, beside(location, folder), archived=archived)
+    finally:
+        close_database(connection)
+
+
+def received_over_ms(location: Location) -> int:
+    """Milliseconds between the first and the last entry that the ledger has, as central has them.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    at = ledger.c.received_ms
+    connection = open_reader(location)
+    try:
+        with connection.begin():
+            return connection.scalar(select(func.max(at) - func.min(at))) or 0
     finally:
         close_database(connection)
 

@@ -207,13 +207,16 @@ class Office:
     def _is_same(self, report: Report, sequence: int) -> bool:
         event = next((x.event for x in self._written if x.sequence == sequence), None)
         if event is None:
-            event = correspondence.entry_at(self._turn.connection, sequence).event
+            entry = correspondence.entry_at(self._turn.connection, sequence)
+            if entry is None:
+                return True  # archived: there is nothing left to hold it against
+            event = entry.event
         assert event is not None, sequence
         return answers.is_same(report.event, report.data, event)
 
     def _event_at(self, sequence: int) -> str | None:
-        event = correspondence.entry_at(self._turn.connection, sequence).event
-        return None if event is None else event.hlc
+        entry = correspondence.entry_at(self._turn.connection, sequence)
+        return None if entry is None or entry.event is None else entry.event.hlc
 
 
 def _concerned(entries: Iterable[Entry]) -> tuple[set[str], set[str]]:

@@ -1,8 +1,9 @@
 """Moving the oldest part of the ledger into an archive file.
 
-A part ends at a signed checkpoint, and holds no entry of an order that is not settled. The file is
-written, synced and read again completely before its rows leave the database, in one transaction
-with the row that names it: whenever the power goes, the ledger is whole.
+A part ends at a signed checkpoint, and holds no entry of an order that is not settled, and none
+that a follower has still to read. The file is written, synced and read again completely before its
+rows leave the database, in one transaction with the row that names it: whenever the power goes, the
+ledger is whole.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ from central.export_lines import (
 )
 from central.guards import refusals
 from central.history import Archived, beside, load_archives, sha256_of
-from central.tables import archives, orders, tasks, waiting
+from central.tables import archives, awaited, orders, tasks, waiting
 from central.tables import ledger as ledger_table
 from shared.errors import ConfigError, PointsmanError
 
@@ -60,6 +61,25 @@ _OLDEST: Final = (
     .where(ledger_table.c.correlation_id.in_(bindparam("values", expanding=True)))
     .group_by(ledger_table.c.correlation_id)
 )
+# Delivered may be told yet, or never: who decides is time.
+_SHIPPED_LATELY: Final = (
+    select(ledger_table.c.correlation_id)
+    .join_from(ledger_table, orders, orders.c.order_id == ledger_table.c.correlation_id)
+    .where(orders.c.state == "shipped", ledger_table.c.position > bindparam("after"))
+    .distinct()
+)
+
+
+class Keep(NamedTuple):
+    """What has to stay in the ledger.
+
+    Attributes:
+        first: position from which on.
+        until: what has to be so before it may be moved.
+    """
+
+    first: int
+    until: str
 
 
 class NothingToArchiveError(PointsmanError):
@@ -90,6 +110,7 @@ def archive_part(
     before_ms: int,
     now_ms: int,
     trusted: Iterable[Ed25519PublicKey] = (),
+    needed: Keep | None = None,
 ) -> Archived:
     """Move what is old and settled out of the ledger of a central that is stopped.
 
@@ -100,6 +121,7 @@ def archive_part(
         before_ms: only what a checkpoint from before this moment covers; ms since 1970 UTC.
         now_ms: the time.
         trusted: see `central.checkpoint.Signatures`.
+        needed: what others have still to read.
 
     Raises:
         NothingToArchiveError: it says what is in the way.
@@ -121,7 +143,8 @@ def archive_part(
         try:
             with transaction(connection):
                 require_whole(ledger.verify(connection, trusted, archived=False))
-                written = write_part(connection, folder, find_part(connection, before_ms), now_ms)
+                part = find_part(connection, before_ms, needed)
+                written = write_part(connection, folder, part, now_ms)
             with transaction(connection):
                 drop_part(connection, written)
         finally:
@@ -129,8 +152,8 @@ def archive_part(
     return written
 
 
-def find_part(connection: Connection, before_ms: int) -> Part:
-    """The longest part that may be moved.
+def find_part(connection: Connection, before_ms: int, needed: Keep | None = None) -> Part:
+    """The longest part that may be moved; see `archive_part`.
 
     Raises:
         NothingToArchiveError: there is none.
@@ -139,9 +162,10 @@ def find_part(connection: Connection, before_ms: int) -> Part:
     begin = known[-1].last if known else 0
     # The newest entry stays: positions go on from it.
     last, blocker = ledger.last_position(connection) - 1, ""
-    oldest = _oldest_unsettled(connection)
-    if oldest is not None and oldest[1] <= last:
-        last, blocker = oldest[1] - 1, oldest[0]
+    young = _end_of_old(connection, begin, before_ms)
+    for keep in filter(None, (_oldest_unsettled(connection, young), needed)):
+        if keep.first <= last:
+            last, blocker = keep.first - 1, keep.until
     heads: dict[tuple[str, int], Head] = {}
     start: tuple[dict[tuple[str, int], Head], Signed] | None = None
     found: list[Signed] = []
@@ -161,11 +185,9 @@ def find_part(connection: Connection, before_ms: int) -> Part:
         blocker = ""
     if not found:
         raise NothingToArchiveError(
-            "no checkpoint is old enough with only settled orders before it",
+            "no checkpoint is old enough with only settled orders, and nothing unread, before it",
             place=f"position {begin + 1}",
-            expected=f"order {blocker} settled: it has entries from position {last + 1} on"
-            if blocker
-            else "older entries that a checkpoint covers",
+            expected=blocker or "older entries that a checkpoint covers",
         )
     after = None
     if start is not None and begin:
@@ -180,14 +202,39 @@ def _sorted(heads: dict[tuple[str, int], Head]) -> list[Head]:
     return [heads[key] for key in sorted(heads)]
 
 
-def _oldest_unsettled(connection: Connection) -> tuple[str, int] | None:
-    """The order that is not settled and has the oldest entry of all those, and its position."""
+def _end_of_old(connection: Connection, begin: int, before_ms: int) -> int:
+    """Through which position checkpoints cover the ledger that are old enough."""
+    end = 0
+    with closing(ledger.load_checkpoints(connection)) as found:
+        for signed in found:
+            at_ms = msgspec.json.decode(signed.body, type=Checkpoint).at_ms
+            if signed.position > begin and at_ms >= before_ms:
+                break
+            end = signed.position
+    return end
+
+
+def _oldest_unsettled(connection: Connection, young: int) -> Keep | None:
+    """The order that is not settled and has the oldest entry of all those.
+
+    Args:
+        connection: inside a transaction.
+        young: what is after this position is not old enough.
+    """
     ids = set(connection.scalars(select(orders.c.order_id).where(orders.c.state.not_in(SETTLED))))
     ids |= set(connection.scalars(select(waiting.c.order_id).distinct()))
     opened_tasks = select(tasks.c.order_id).where(
         tasks.c.state.in_(_OPEN), tasks.c.order_id.is_not(None)
     )
     ids |= set(connection.scalars(opened_tasks.distinct()))
+    lately = set(connection.scalars(_SHIPPED_LATELY, {"after": young}))
+    # An open command is sent again from the ledger, and missed by its entry there.
+    unanswered = select(awaited.c.order_id, func.min(awaited.c.system)).where(
+        awaited.c.answered_ms.is_(None)
+    )
+    unanswered = unanswered.group_by(awaited.c.order_id)
+    asked = {order_id: system for order_id, system in connection.execute(unanswered)}  # noqa: C416
+    ids |= lately | asked.keys()
     found = [
         (position, order_id)
         for part in chunks(sorted(ids))
@@ -196,7 +243,12 @@ def _oldest_unsettled(connection: Connection) -> tuple[str, int] | None:
     if not found:
         return None
     position, order_id = min(found)
-    return order_id, position
+    what = "settled"
+    if order_id in asked:
+        what += f", and what {asked[order_id]} was asked about it answered"
+    elif order_id in lately:
+        what = "delivered, or nothing heard of it for as long"
+    return Keep(position, f"order {order_id} {what}: it has entries from position {position} on")
 
 
 def write_part(connection: Connection, folder: Path, part: Part, now_ms: int) -> Archived:

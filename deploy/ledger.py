@@ -60,6 +60,8 @@ def verify(
     _tell_rate(verdict.entries, started_s)
     if verdict.position is not None:
         raise typer.Exit(1)
+    if settings is not None and keys and not verdict.checkpoints:
+        _require_checkpoints(settings)
 
 
 @app.command("key")
@@ -148,7 +150,8 @@ def archive(
     keep_days: Annotated[int | None, typer.Option(min=1, help="Or: than so many days.")] = None,
 ) -> None:
     """Move the oldest settled part of the ledger to a packed file; central must be stopped."""
-    from central.retention import archive_part
+    from central.followers.daemon import first_needed
+    from central.retention import Keep, archive_part
 
     if (before is None) == (keep_days is None):
         raise typer.BadParameter("either --before or --keep-days")
@@ -157,6 +160,11 @@ def archive(
     if before is not None:
         before_ms = round(before.replace(tzinfo=UTC).timestamp() * 1_000)
     started_s = time.perf_counter()
+    needed = taught(first_needed, settings)
+    keep = None
+    if needed is not None:
+        until = f"{needed[1]} further: it has still to tell of what is from position {needed[0]} on"
+        keep = Keep(needed[0], until)
     done = taught(
         lambda path: archive_part(
             path,
@@ -164,11 +172,27 @@ def archive(
             before_ms=before_ms,
             now_ms=now_ms,
             trusted=_keys(settings, None),
+            needed=keep,
         ),
         settings.location,
     )
     typer.echo(f"{done.entries} entries, positions {done.first} to {done.last}, in {done.file}")
     _tell_rate(done.entries, started_s)
+
+
+def _require_checkpoints(settings: "Config") -> None:
+    """End with a fault if the ledger is so old that it must have been signed."""
+    from central.ledger import received_over_ms
+
+    rate = 1.0 if settings.clock is None else settings.clock.rate
+    due_ms = settings.checkpoints.minutes * 60_000 * rate
+    if taught(received_over_ms, settings.location) > 2 * due_ms:
+        typer.echo(
+            "THERE IS NO SIGNED CHECKPOINT, though the ledger goes over more than twice"
+            f" [checkpoints] minutes = {settings.checkpoints.minutes:g}: they were removed, or"
+            " central has never run so long at a stretch"
+        )
+        raise typer.Exit(1)
 
 
 def _load(path: Path) -> "Config":

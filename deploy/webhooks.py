@@ -72,10 +72,18 @@ def replay(
     ] = None,
 ) -> None:
     """Try dead events again from the first attempt on."""
-    _, store = _open(config)
+    from central.history import archived_through
+
+    settings, store = _open(config)
     now_ms = SystemClock().now_ms()
-    count = taught(lambda x: x.replay(endpoint, ids or (), now_ms), store)
+    archived = taught(archived_through, settings.location)
+    count, lost = taught(lambda x: x.replay(endpoint, ids or (), now_ms, archived), store)
     typer.echo(f"{count} events are tried again")
+    if lost:
+        typer.echo(
+            f"{lost} events cannot be tried again: what the ledger had through position {archived}"
+            " is in archive files"
+        )
 
 
 @webhooks.command("enable")

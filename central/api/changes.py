@@ -18,6 +18,7 @@ from central.api.entries import entry_of
 from central.api.problems import ProblemError
 from central.api.readers import Readers
 from central.database import Database
+from central.history import last_archived
 from shared.errors import PointsmanError
 
 POLL_S: Final = 0.25
@@ -81,7 +82,8 @@ class Changes:
         """Where a stream begins: after a position, or at the end.
 
         Raises:
-            ProblemError: 400, the ledger is not so long; 503, too many follow it.
+            ProblemError: 400, the ledger is not so long; 410, what follows is in archive files;
+                503, too many follow it.
         """
         if self._streams >= self._streams_max:
             raise ProblemError(
@@ -94,7 +96,10 @@ class Changes:
                 400, "invalid_parameter", f"the ledger ends at {end}", place="Last-Event-ID",
                 expected=f"a position through {end}; after a restored backup, begin anew",
             )  # fmt: skip
-        return end if after is None else after
+        if after is None:
+            return end
+        await self._readers.read(lambda db: _require_there(db, after))
+        return after
 
     async def follow(self, after: int, wanted: Wanted) -> AsyncIterator[bytes]:
         """Entries after a position, as they come, for ever."""
@@ -141,7 +146,22 @@ class Changes:
             self._streams -= 1
 
 
+def _require_there(db: Database, after: int) -> None:
+    """See that what follows a position is in the ledger.
+
+    Raises:
+        ProblemError: 410.
+    """
+    archived = last_archived(db)
+    if after < archived:
+        raise ProblemError(
+            410, "archived", f"entries through position {archived} are in archive files",
+            place="after", expected=f"{archived} or more: the ledger goes on from {archived + 1}",
+        )  # fmt: skip
+
+
 def _part(db: Database, after: int, through: int, wanted: Wanted) -> bytes:
+    _require_there(db, after)
     rows = queries.entries_between(db, after, through, type_=wanted.type, order_id=wanted.order_id)
     return b"".join(
         b"id: %d\nevent: %s\ndata: %s\n\n"

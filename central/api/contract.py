@@ -36,6 +36,7 @@ _REASONS: Final[dict[int, tuple[str, str, str]]] = {
     404: ("There is no such thing.", "not_found", "order_id"),
     406: ("The answer would be of another media type.", "not_acceptable", "Accept"),
     408: ("The body did not come in time.", "request_timeout", "body"),
+    410: ("What was asked for is in archive files.", "archived", "after"),
     413: ("The body is too large.", "payload_too_large", "request"),
     415: ("The body is not JSON by its content type.", "wrong_content_type", "Content-Type"),
     422: ("The edge, or the schema, refuses the order.", "unknown_sku", "$.data.lines[0].sku"),

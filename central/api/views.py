@@ -39,7 +39,7 @@ _DIFFERENCES = Operation(
 _DEVICES = Operation("listDevices", "devices", "read", {200: answers.DevicePage}, asked.Devices)
 _LEDGER = Operation("getLedgerState", "ledger", "read", {200: answers.LedgerState}, single=True)
 _CHANGES = Operation(
-    "followChanges", "ledger", "read", {200: str}, asked.Changes,
+    "followChanges", "ledger", "read", {200: str}, asked.Changes, (410,),
     headers={LAST_ID: (False, _LAST_ID_SCHEMA)}, media_type=EVENT_STREAM,
 )  # fmt: skip
 

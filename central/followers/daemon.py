@@ -10,7 +10,7 @@ import structlog
 
 from central.config import Config
 from central.database import close_database, open_reader
-from central.followers.republish import Republisher
+from central.followers.republish import FOLLOWER, Republisher
 from central.followers.signatures import read_secrets
 from central.followers.store import FILE_NAME, FOLDER, Store, open_store
 from central.followers.tail import Tail
@@ -45,6 +45,31 @@ def open_followers(config: Config, *, daemon: bool = False) -> Store:
     if isinstance(place, Path):
         place = place / FOLDER / FILE_NAME
     return open_store(place, daemon=daemon)
+
+
+def first_needed(config: Config) -> tuple[int, str] | None:
+    """The lowest position of the ledger that a configured follower still needs, and whose it is.
+
+    One that is new needs all if it begins with the first event, and nothing if with the next.
+
+    Raises:
+        ConfigError: the followers' database cannot be used.
+        StorageError: it failed.
+    """
+    begins = {webhook.name: webhook.begin for webhook in config.webhooks}
+    if config.republish.kinds:
+        begins[FOLLOWER] = config.republish.begin
+    store = open_followers(config)
+    try:
+        known = store.needed()
+    finally:
+        store.close()
+    found = {name: 1 for name, begin in begins.items() if begin == "first"}
+    found |= {name: position for name, position in known.items() if name in begins}
+    if not found:
+        return None
+    position, name = min((position, name) for name, position in found.items())
+    return position, "[republish]" if name == FOLLOWER else f"webhook {name}"
 
 
 async def follow(config: Config, stop: asyncio.Event | None = None) -> None:

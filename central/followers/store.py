@@ -310,19 +310,39 @@ class Store:
             query = query.order_by(deliveries.c.endpoint, deliveries.c.position).limit(rows_max)
             return [Delivery(*row) for row in connection.execute(query)]
 
-    def replay(self, endpoint: str | None, positions: Iterable[int], now_ms: int) -> int:
-        """Try dead events again from the first attempt on; how many these are.
+    def replay(
+        self, endpoint: str | None, positions: Iterable[int], now_ms: int, archived: int = 0
+    ) -> tuple[int, int]:
+        """Try dead events again from the first attempt on.
 
         Args:
             endpoint: only its; None: all endpoints'.
             positions: only these; none: all.
             now_ms: the time.
+            archived: what the ledger has through this position is in archive files, and stays dead.
+
+        Returns:
+            How many are tried again, and how many cannot be.
         """
+        wanted, there = _dead(endpoint, positions), deliveries.c.position > archived
         with self._transaction() as connection:
-            change = update(deliveries).where(*_dead(endpoint, positions))
-            return connection.execute(
+            change = update(deliveries).where(*wanted, there)
+            tried = connection.execute(
                 change.values(attempts=0, due_ms=now_ms, dead_ms=None)
             ).rowcount
+            count = select(func.count()).select_from(deliveries).where(*wanted, ~there)
+            return tried, connection.execute(count).scalar_one()
+
+    def needed(self) -> dict[str, int]:
+        """Follower to the first position that it has still to read, or to deliver."""
+        with self._transaction() as connection:
+            found = {x.follower: x.position + 1 for x in connection.execute(select(cursors))}
+            unsent = select(deliveries.c.endpoint, func.min(deliveries.c.position)).where(
+                deliveries.c.dead_ms.is_(None)
+            )
+            for name, position in connection.execute(unsent.group_by(deliveries.c.endpoint)):
+                found[name] = min(position, found.get(name, position))
+            return found
 
     @staticmethod
     def _set(connection: Connection, endpoint: str, **values: Any) -> int:

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from central.api.contract import DOCUMENT
+from central.tables import archives
 from shared.limits import PAYLOAD_BYTES_MAX
 from tests.api_scene import open_api, take
 
@@ -267,3 +268,24 @@ def test_an_empty_database_is_answered_from_too(tmp_path):
     with open_api(tmp_path, full=False) as api:
         assert api.get("/v1/orders") == {"items": [], "next": None}
         assert api.get("/v1/ledger/verify-state")["last_position"] == 0
+
+
+def test_changes_from_a_position_that_is_archived_are_gone_and_the_answer_says_where_to_begin(
+    tmp_path,
+):
+    with open_api(tmp_path) as found:
+        gone = {
+            "number": 1, "first": 1, "last": 7, "entries": 7, "file": "x", "sha256": "",
+            "heads": b"[]", "digest": "", "at_ms": 0,
+        }  # fmt: skip
+        with found.stage.database.begin() as _:
+            found.stage.database.execute(archives.insert().values(**gone))
+        for answer in (
+            found.ask("/v1/changes", params={"after": 6}),
+            found.ask("/v1/changes", headers={"Last-Event-ID": "6"}),
+        ):
+            assert answer.status_code == 410
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            validate("Problem", answer.json())
+            assert answer.json()["code"] == "archived"
+            assert "7 or more" in answer.json()["expected"]

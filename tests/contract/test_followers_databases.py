@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, select, text
 
+from central.config import Config, Republish, Webhook
 from central.database import close_database, open_database
 from central.followers import tables
+from central.followers.daemon import first_needed, open_followers
+from central.followers.republish import FOLLOWER
 from central.followers.store import Delivery, open_store
 from central.followers.tail import Tail
 from central.tables import ledger
@@ -147,9 +150,49 @@ def test_the_store_keeps_the_order_of_each_order(kind, tmp_path, request):
     (found,) = store.overview()
     assert (found.position, found.delivered, found.open, found.dead) == (6, 2, 3, 1)
     assert [x.position for x in store.dead(None, 9)] == [1]
-    assert store.replay(None, [1], 70) == 1
+    assert store.replay(None, [1], 70) == (1, 0)
     assert [x.position for x in store.due("erp", 70, 9)] == [1, 4, 6]
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_follower_needs_what_it_has_not_read_and_what_is_not_delivered(kind, tmp_path, request):
+    location = tmp_path / "f.db" if kind == "sqlite" else request.getfixturevalue("server")
+    store = open_store(location)
+    store.advance("/republish", 40)
+    store.join("erp", 0)
+    store.plan("erp", 6, deliveries(["a", "b", "c"]))
+    first, second, _ = store.due("erp", 0, 9)
+    assert store.needed() == {"/republish": 41, "erp": 1}
+    store.settle("erp", [], [first._replace(dead_ms=1)])
+    assert store.needed()["erp"] == 2
+    store.settle("erp", [3], [second._replace(dead_ms=1)])
+    assert store.needed()["erp"] == 7
+    assert store.replay(None, [], 9, archived=1) == (1, 1)
+    assert store.needed()["erp"] == 2
+    assert [x.position for x in store.dead(None, 9)] == [1]
+    store.close()
+
+
+def test_only_configured_followers_hold_the_ledger_and_new_ones_as_they_begin(tmp_path):
+    def needed(**values):
+        return first_needed(Config(data_dir=tmp_path, **values))
+
+    def endpoint(name, begin="next"):
+        secret = tmp_path / "secret"
+        return Webhook(name=name, url="https://example.org/", secret_file=secret, begin=begin)
+
+    assert needed() is None
+    assert needed(webhooks=(endpoint("erp", "first"),)) == (1, "webhook erp")
+    store = open_followers(Config(data_dir=tmp_path))
+    store.join("erp", 6)
+    store.join("bi", 8)
+    store.advance(FOLLOWER, 9)
+    store.close()
+    assert needed() == (10, "[republish]")
+    assert needed(republish=Republish(kinds=())) is None
+    assert needed(webhooks=(endpoint("bi"), endpoint("new"))) == (9, "webhook bi")
+    assert needed(webhooks=(endpoint("bi"), endpoint("erp", "first"))) == (7, "webhook erp")
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,91 +6,40 @@ import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from typer.testing import CliRunner
 
 from central import ledger
 from central.archive import export_file, import_file, verify_archive
 from central.chains import BrokenLedgerError
-from central.checkpoint import load_signer, make_key
+from central.checkpoint import load_signer
 from central.database import close_database, open_database, transaction
 from central.digest import read_digests
 from central.export_lines import ArchiveError
-from central.history import FOLDER, load_archives, sha256_of
+from central.history import FOLDER, sha256_of
 from central.ledger import verify_file
 from central.rebuild import rebuild_file
-from central.retention import NothingToArchiveError, archive_part, drop_part, find_part, write_part
+from central.retention import (
+    Keep,
+    NothingToArchiveError,
+    drop_part,
+    find_part,
+    write_part,
+)
 from central.signing import Signing
-from central.tables import archives
+from central.tables import archives, checkpoints
 from central.tables import ledger as rows
-from deploy.cli import app
-from shared.events import PackageShipped, PickAccepted
-from shared.parts import PlannedLine
+from tests.archive_scene import DAY_MS, archive, positions, write
 from tests.central_scene import (
     NOW_MS,
     ScriptedEdge,
-    accepted,
-    document,
-    plan,
     received,
-    requested,
     scene,
+    unguard,
 )
-
-DAY_MS = 86_400_000
-run = CliRunner()
-
-
-def order(edge, order_id, *, ships=True):
-    """An order's whole life in one edge's log, or all but its end."""
-    edge.say(accepted(order_id, plan("dc", "A", 1)), order_id)
-    edge.say(requested(order_id, "dc", "A", 1, home=edge.edge_id), order_id)
-    task = {"task_id": f"{order_id}.0.0", "node_id": "dc", "home_edge_id": edge.edge_id}
-    edge.say(PickAccepted(**task), order_id)
-    if ships:
-        lines = [PlannedLine(line=0, sku="A", quantity=1)]
-        edge.say(PackageShipped(**task, lines=lines), order_id)
-
-
-def write(directory, location=None, *, stuck=None, days=4, poisoned=False):
-    """Some days of two orders each, every day signed; one order may be stuck."""
-    make_key(directory / "key")
-    location = location or directory / "data"
-    with scene(location) as stage:
-        signing = Signing(stage.database, load_signer(directory / "key"), events=1_000, every_ms=1)
-        one, two = ScriptedEdge("e1"), ScriptedEdge("e2")
-        stage.publish(document())
-        stage.tell(one.hello(), two.hello())
-        one.say(received("dc", A=100))
-        for day in range(days):
-            for edge in (one, two):
-                order_id = f"{edge.edge_id}-{day}"
-                order(edge, order_id, ships=order_id != stuck)
-                if poisoned:
-                    edge.say(received("dc", A=1), type="pointsman.moon.landed.v1")
-                stage.tell(edge.batch())
-            signing.tick(2 * day, NOW_MS + day * DAY_MS)
-            signing.tick(2 * day + 1, NOW_MS + day * DAY_MS)
-    return location
 
 
 @pytest.fixture
 def data(tmp_path):
     return write(tmp_path)
-
-
-def archive(data, day, folder=None):
-    """Move what is signed before the end of a day."""
-    before_ms = NOW_MS + day * DAY_MS + 1
-    return archive_part(data, folder, before_ms=before_ms, now_ms=NOW_MS + 9 * DAY_MS)
-
-
-def positions(data):
-    connection = open_database(data)
-    try:
-        with connection.begin():
-            return [x[0] for x in ledger.rows_of(connection)]
-    finally:
-        close_database(connection)
 
 
 def test_what_is_moved_is_verified_rebuilt_and_exported_with_the_rest(places, tmp_path):
@@ -166,6 +115,35 @@ def test_an_order_that_is_not_settled_keeps_all_that_came_after_it(tmp_path):
         archive(data, 3)
     assert "order e2-1 settled" in caught.value.expected
     assert verify_file(data).position is None
+
+
+def test_a_shipped_order_of_which_something_is_young_keeps_all_that_came_after_it(data):
+    with scene(data) as stage:
+        edge = ScriptedEdge("e1")
+        with stage.database.begin():
+            ends = {edge_id: at for edge_id, _, at, _ in ledger.load_ends(stage.database)}
+        edge.log = [b""] * ends["e1"]
+        edge.say(received("dc", A=1), "e1-1", type="pointsman.moon.landed.v1")
+        edge.say(received("dc", A=1))
+        stage.tell(edge.batch(ends["e1"] + 1))
+        signing = Signing(stage.database, load_signer(data.parent / "key"), every_ms=1)
+        for elapsed_ms in (0, 1):
+            signing.tick(elapsed_ms, NOW_MS + 5 * DAY_MS)
+    first = archive(data, 3)
+    with pytest.raises(NothingToArchiveError) as caught:
+        archive(data, 3)
+    assert "order e1-1 delivered, or nothing heard of it" in caught.value.expected
+    assert archive(data, 6).first == first.last + 1
+    assert verify_file(data).position is None
+
+
+def test_what_a_follower_needs_stays_and_the_follower_is_named(data):
+    needed = Keep(12, "webhook erp further")
+    assert archive(data, 3, needed=needed).last < 12
+    with pytest.raises(NothingToArchiveError) as caught:
+        archive(data, 3, needed=needed)
+    assert caught.value.expected == "webhook erp further"
+    assert archive(data, 3).first < 12
 
 
 def test_what_is_young_stays(data):
@@ -260,6 +238,19 @@ def test_heads_that_were_changed_with_an_archive_are_not_believed(data):
     assert "not those signed" in verdict.reason
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_archive_whose_checkpoint_was_removed_is_named(data, whole):
+    archived = archive(data, 1)
+    connection = open_database(data)
+    with connection.begin():
+        unguard(connection, "checkpoints")
+        connection.execute(checkpoints.delete())
+    close_database(connection)
+    verdict = verify_file(data, archived=whole)
+    assert verdict.position is not None
+    assert archived.file in verdict.reason
+
+
 def test_rows_can_be_deleted_by_nobody_else_before_and_after(data):
     archive(data, 1)
     connection = open_database(data)
@@ -298,26 +289,3 @@ def test_a_file_that_cannot_be_written_changes_nothing(data, tmp_path):
     with pytest.raises(ArchiveError):
         archive(data, 1, tmp_path / "taken")
     assert positions(data)[0] == 1
-
-
-def test_commands_archive_and_verify(data, tmp_path):
-    config = tmp_path / "central.toml"
-    config.write_text('data_dir = "data"\narchive_dir = "old"\n[checkpoints]\nkey_file = "key"\n')
-    done = run.invoke(app, ["central", "archive", "--keep-days", "1", "-c", str(config)])
-    assert done.exit_code == 0, done.output
-    (file,) = (tmp_path / "old").iterdir()
-    assert file.name in done.output
-    for more in ([], ["--no-archives"]):
-        done = run.invoke(app, ["central", "verify", "-c", str(config), *more])
-        assert (done.exit_code, "every chain is whole" in done.output) == (0, True)
-    assert run.invoke(app, ["central", "rebuild", "-c", str(config)]).exit_code == 0
-    file.unlink()
-    done = run.invoke(app, ["central", "verify", "-c", str(config)])
-    assert (done.exit_code, file.name in done.output) == (1, True)
-    done = run.invoke(app, ["central", "archive", "--before", "2026-01-01", "-c", str(config)])
-    assert done.exit_code == 1
-    assert run.invoke(app, ["central", "archive", "-c", str(config)]).exit_code == 2
-    connection = open_database(data)
-    with connection.begin():
-        assert [x.file for x in load_archives(connection)] == [file.name]
-    close_database(connection)

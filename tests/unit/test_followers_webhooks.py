@@ -126,9 +126,9 @@ async def test_an_event_that_is_refused_again_and_again_is_dead_and_can_be_repla
         assert dead.reason == "HTTP 500"
 
         receiver.reply = lambda _: Reply()
-        assert store.replay("erp", [2], clock.now_ms()) == 0
-        assert store.replay("other", [], clock.now_ms()) == 0
-        assert store.replay(None, [1], clock.now_ms()) == 1
+        assert store.replay("erp", [2], clock.now_ms()) == (0, 0)
+        assert store.replay("other", [], clock.now_ms()) == (0, 0)
+        assert store.replay(None, [1], clock.now_ms()) == (1, 0)
         await until(lambda: delivered(store) == 3)
         assert store.dead(None, 9) == []
 
