@@ -18,7 +18,7 @@ WARMED := $(VENV)/.warmed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install check format test bench backlog ledger solvers optima baskets demo torture migration schemas lock clean
+.PHONY: help install check format test bench backlog ledger workers solvers optima baskets demo torture migration schemas lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ backlog: $(WARMED) ## a day's backlog: what it costs the tills, how fast it drai
 
 ledger: $(WARMED) ## a million events at central: ingest, verify, rebuild, export; LEDGER_EVENTS=1000000
 	$(BIN)/python -m tests.bench.ledger
+
+workers: $(WARMED) ## ingest on SQLite and on PostgreSQL by one worker and two; WORKERS_EVENTS=100000
+	$(BIN)/python -m tests.bench.workers
 
 solvers: $(WARMED) ## the router against HiGHS and CP-SAT, over 2,000 instances (an hour)
 	$(BIN)/python -m tests.oracle.solvers $(SOLVER_ARGS)

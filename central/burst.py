@@ -7,11 +7,14 @@ from central.answers import Reply, Report
 from central.desk import Misfit
 from central.feed import Document, Item
 from central.hub_stream import Head
-from central.stream import Entry, Stream
+from central.redaction import without_contacts
+from central.stream import Ahead, Entry, Stream, read_ahead
 from central.systems import Systems
 from central.territory import Territory
-from shared.errors import InternalError, PointsmanError
-from shared.frames import Ask, ContactFor, FeedKind, Hello, Refusal
+from shared import topics
+from shared.envelope import split_batch
+from shared.errors import InternalError, PointsmanError, UnknownTypeError
+from shared.frames import Ask, ContactFor, FeedKind, Hello, Refusal, decode_frame
 
 Key = tuple[str, int, int]
 """Edge id, epoch, sequence."""
@@ -19,13 +22,52 @@ Key = tuple[str, int, int]
 
 @dataclass(slots=True)
 class Burst:
-    """What a burst says, sorted by kind, in the order of arrival."""
+    """What a burst says, sorted by kind, in the order of arrival.
+
+    Attributes:
+        ahead: by index into `logs`, what was read before the turn began.
+    """
 
     hellos: list[tuple[str, Hello]] = field(default_factory=list)
     logs: list[tuple[str, list[bytes]]] = field(default_factory=list)
     asks: list[tuple[str, Ask]] = field(default_factory=list)
     contacts: list[tuple[str, list[ContactFor]]] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
+    ahead: dict[int, Ahead] = field(default_factory=dict)
+
+    def read_ahead(self, streams: Mapping[str, Stream]) -> None:
+        """Do what needs no database, while others may have the turn.
+
+        Args:
+            streams: as they stood last; nothing of this is used if they have moved since.
+        """
+        reached: dict[str, Stream] = {}
+        for number, (edge_id, raws) in enumerate(self.logs):
+            stream = reached.get(edge_id) or streams.get(edge_id)
+            if stream is not None:
+                self.ahead[number] = read_ahead(stream, raws)
+                reached[edge_id] = self.ahead[number].after
+
+    def add(self, edge_id: str, kind: str, payload: bytes) -> None:
+        """Take in what an edge says.
+
+        Raises:
+            PointsmanError: it is nothing that an edge says, or not as it should be.
+        """
+        match kind:
+            case topics.HELLO:
+                self.hellos.append((edge_id, decode_frame(payload, Hello)))
+            case topics.LOG:
+                raws = split_batch(payload)
+                self.logs.append((edge_id, [without_contacts(raw) for raw in raws]))
+            case topics.ASK:
+                self.asks.append((edge_id, decode_frame(payload, Ask)))
+            case topics.CONTACTS:
+                self.contacts.append((edge_id, decode_frame(payload, list[ContactFor])))
+            case _:
+                raise UnknownTypeError(
+                    f"{kind[:100]!r} is nothing that an edge says", place="topic"
+                )
 
     def anything(self) -> bool:
         """Whether anything was said."""

@@ -11,47 +11,28 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
-from central import admin, answers, console, correspondence, ingest, news, streams
+from central import admin, answers, console, correspondence, ingest, news, published, streams
 from central.admin import ADMIN, Message
 from central.burst import Burst, Memory, Outcome, UnfitError
 from central.database import Database, transaction, wipe_log
 from central.escrow import Policy
-from central.feed import Document, Item, Line, Window
+from central.feed import Document, Item
+from central.hub_stream import Head
 from central.ingest import Unfit
+from central.ownership import Ownership, Sole
 from central.post import Post
-from central.redaction import without_contacts
 from central.sealing import Keyring
 from central.signing import Signing
-from central.stream import Stream, WrongEpochError
+from central.switchboard import Switchboard
 from central.systems import Systems
 from central.territory import Territory, territory_of
 from central.turn import Turn
 from central.vigil import Vigil
 from shared import topics
-from shared.envelope import encode_batch, split_batch
-from shared.errors import (
-    PayloadTooLargeError,
-    PointsmanError,
-    StorageError,
-    TopicMismatchError,
-    UnknownTypeError,
-)
-from shared.frames import (
-    NO_BOOT,
-    Ack,
-    Ask,
-    Asked,
-    ContactFor,
-    ContactsAck,
-    FeedKind,
-    Hello,
-    Refusal,
-    decode_bulk,
-    decode_frame,
-    encode_frame,
-    feed_kind,
-)
-from shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from shared.envelope import encode_batch
+from shared.errors import PayloadTooLargeError, PointsmanError, StorageError, TopicMismatchError
+from shared.frames import Ack, FeedKind, decode_bulk, decode_frame
+from shared.limits import BATCH_BYTES_MAX
 from shared.network import Network
 
 REVIEW_MS: Final = 5_000
@@ -75,6 +56,7 @@ class Central:
         past_orders: see `central.fences.retell`.
         signing: makes checkpoints of the ledger; without it there are none.
         systems: whom central drives.
+        ownership: which part of all this is this central's; by default everything.
     """
 
     def __init__(
@@ -86,6 +68,7 @@ class Central:
         past_orders: int = PAST_ORDERS,
         signing: Signing | None = None,
         systems: Systems | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         """See the class."""
         self._connection = connection
@@ -93,15 +76,18 @@ class Central:
         self._keyring = keyring
         self._past_orders = past_orders
         self._signing = signing
-        self._lines: dict[str, Line] = {}
-        self._streams: dict[str, Stream] = {}
-        self._fenced: frozenset[str] = frozenset()
+        self._ownership: Ownership = ownership or Sole()
+        self._switchboard = Switchboard(connection)
+        self._lines = self._switchboard.lines
         self._territory = Territory()
         self._documents: dict[FeedKind, Document] = {}
+        self._hub = Head()
+        self._editions: published.Editions | None = None
         self._now_ms = 0
         self._reviewed_ms = 0
         self._reviewed_sku = ""
         self._unwiped = False
+        self._unsure = True
         self._systems = systems or Systems()
         with transaction(connection):
             self._post = Post(connection, keyring, self._systems)
@@ -156,7 +142,8 @@ class Central:
             line.window.go_back()
         self._post.start_over()
         self._vigil.start_over()
-        return self._pump(self._lines, elapsed_ms) + self._post.send(elapsed_ms)
+        out = self._divide(elapsed_ms)
+        return out + self._pump(self._lines, elapsed_ms) + self._send(elapsed_ms)
 
     def tick(self, elapsed_ms: int, now_ms: int | None = None) -> list[Message]:
         """To be called about every half second.
@@ -169,45 +156,113 @@ class Central:
             now_ms: see `receive`; None: what was said last.
         """
         self._now_ms = self._post.now_ms = self._now_ms if now_ms is None else now_ms
-        if self._signing is not None:
-            self._signing.tick(elapsed_ms, self._now_ms)
-        stuck = [x for x, line in self._lines.items() if line.window.go_back_if_stuck(elapsed_ms)]
-        out = []
-        self._wipe()
-        if elapsed_ms - self._reviewed_ms >= REVIEW_MS:
-            self._reviewed_ms = elapsed_ms
-            out = self._review(elapsed_ms)
-        self._watch(elapsed_ms)
-        return out + self._pump(stuck, elapsed_ms) + self._post.send(elapsed_ms)
+        out = self._divide(elapsed_ms)
+        stuck = [
+            x for x, line in self._lines.items()
+            if self._ownership.owns(x) and line.window.go_back_if_stuck(elapsed_ms)
+        ]  # fmt: skip
+        if self._ownership.leads:
+            if self._signing is not None:
+                self._signing.tick(elapsed_ms, self._now_ms)
+            self._wipe()
+            if elapsed_ms - self._reviewed_ms >= REVIEW_MS:
+                self._reviewed_ms = elapsed_ms
+                out += self._review(elapsed_ms)
+            self._watch(elapsed_ms)
+        return out + self._pump(stuck, elapsed_ms) + self._send(elapsed_ms)
+
+    def catch_up(self, elapsed_ms: int) -> list[Message]:
+        """What others who write to the database have left for this one to send.
+
+        To be called some fifty times a second: a payment may wait for units that a report to
+        another worker has set free. Without others there is nothing to ask for.
+        """
+        if not self._ownership.crowded:
+            return []
+        try:
+            with transaction(self._connection) as connection:
+                ends = streams.load_feed_ends(connection)
+                behind = [
+                    x for x, line in self._lines.items()
+                    if self._ownership.owns(x) and line.stream.feed_next != ends.get(x)
+                ]  # fmt: skip
+                if behind or streams.load_end(connection, topics.HUB) != self._hub.sequence:
+                    self._remember(elapsed_ms)
+        except StorageError as error:
+            _log.error("feeds_not_read", detail=str(error))
+            return []
+        return self._pump(behind, elapsed_ms) + self._send(elapsed_ms)
+
+    def _divide(self, elapsed_ms: int) -> list[Message]:
+        """See who is there to share the edges; returns what is due to those taken."""
+        if not self._ownership.due(elapsed_ms):
+            return []
+        led = self._ownership.leads
+        try:
+            with transaction(self._connection) as connection:
+                self._remember(elapsed_ms)
+                taken = self._ownership.divide(connection, self._lines)
+        except StorageError as error:
+            _log.error("edges_not_divided", detail=str(error))
+            return []
+        for edge_id in taken:
+            self._lines[edge_id].window.go_back()
+        if self._ownership.leads and not led:
+            self._post.start_over()
+            self._vigil.start_over()
+        if taken or self._ownership.leads != led:
+            _log.info("edges_taken", edges=taken, leads=self._ownership.leads)
+        return self._pump(taken, elapsed_ms)
+
+    def _serves(self, device: str, kind: str, elapsed_ms: int) -> bool:
+        """Whether a message is for this one of the centrals that hear it."""
+        ours = device in topics.RESERVED or device in self._systems.by_name
+        if ours or kind == topics.CONTACTS:
+            return self._ownership.leads
+        if self._ownership.owns(device) or (device not in self._lines and self._claim(device)):
+            return True
+        self._switchboard.hear(device, elapsed_ms, self._now_ms)
+        return False
+
+    def _claim(self, edge_id: str) -> bool:
+        try:
+            with transaction(self._connection) as connection:
+                return self._ownership.claim(connection, edge_id)
+        except StorageError as error:
+            _log.error("edge_not_taken", edge_id=edge_id, detail=str(error))
+            return False
+
+    def _pump(
+        self, edge_ids: Iterable[str], elapsed_ms: int, fresh: Iterable[Item] = ()
+    ) -> list[Message]:
+        mine = [x for x in edge_ids if self._ownership.owns(x)]
+        return self._switchboard.pump(mine, elapsed_ms, fresh)
+
+    def _send(self, elapsed_ms: int) -> list[Message]:
+        return self._post.send(elapsed_ms) if self._ownership.leads else []
 
     def _sort(self, message: Message, said: Burst, out: list[Message], elapsed_ms: int) -> None:
         device, kind = topics.parse_up(message.topic)
         if len(message.payload) > BATCH_BYTES_MAX and kind not in admin.DOCUMENTS:
             raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
+        if not self._serves(device, kind, elapsed_ms):
+            return
         if device in self._systems.by_name:
             said.reports.append(answers.read(device, kind, message.payload))
         elif device == ADMIN and kind in admin.REQUESTS:
             out += self._administer(kind, message.payload, elapsed_ms)
         elif device in topics.RESERVED:
             raise TopicMismatchError(f"{device!r} is central's own name", place="topic")
-        elif kind == topics.HELLO:
-            said.hellos.append((device, decode_frame(message.payload, Hello)))
-        elif kind == topics.LOG:
-            raws = split_batch(message.payload)
-            said.logs.append((device, [without_contacts(raw) for raw in raws]))
-        elif kind == topics.ASK:
-            said.asks.append((device, decode_frame(message.payload, Ask)))
-        elif kind == topics.CONTACTS:
-            said.contacts.append((device, decode_frame(message.payload, list[ContactFor])))
         else:
-            raise UnknownTypeError(f"{kind[:100]!r} is nothing that an edge says", place="topic")
+            said.add(device, kind, message.payload)
 
     # What edges say.
 
     def _record(self, said: Burst, elapsed_ms: int) -> list[Message]:
         for edge_id, _ in (*said.logs, *said.asks):
-            if edge_id in self._lines:
-                self._lines[edge_id].hear(elapsed_ms, self._now_ms)
+            self._switchboard.hear(edge_id, elapsed_ms, self._now_ms)
+        if self._ownership.crowded:
+            said.read_ahead(self._switchboard.streams)
         try:
             outcome = self._turn(
                 elapsed_ms, lambda turn, unfit: ingest.record(turn, said, unfit, self._past_orders)
@@ -222,38 +277,8 @@ class Central:
                 line.hear(elapsed_ms, self._now_ms)
                 line.window.acknowledge(line.stream.feed_acked, elapsed_ms)
                 line.window.go_back_if_stuck(elapsed_ms)
-        out = self._answers(said, outcome) + self._post.after(said, outcome, elapsed_ms)
-        return out + self._pump(outcome.streams, elapsed_ms, outcome.items)
-
-    def _answers(self, said: Burst, outcome: Outcome) -> list[Message]:
-        out = []
-        acked: dict[str, tuple[str, Refusal]] = {}
-        unheard = {x for x, why in outcome.refusals if isinstance(why, WrongEpochError)}
-        for edge_id, _ in said.logs:
-            stream = self._lines[edge_id].stream
-            if edge_id not in unheard and not stream.closed:
-                acked[edge_id] = (stream.boot or NO_BOOT, "")
-        for edge_id, boot, refused in outcome.greetings:
-            if refused:
-                out.append(self._ack(edge_id, boot, refused))
-            else:
-                acked[edge_id] = (boot, "")
-        out += [self._ack(edge_id, *acked[edge_id]) for edge_id in sorted(acked)]
-        for edge_id, ask in said.asks:
-            known = self._lines.get(edge_id)
-            asked = Asked(id=ask.id, feed=0 if known is None else known.last)
-            out.append(Message(topics.down(edge_id, topics.ASKED), encode_frame(asked)))
-        for edge_id, received in said.contacts:
-            ids = [x.order_id for x in received]
-            for start in range(0, len(ids), BATCH_EVENTS_MAX):
-                kept = ContactsAck(order_ids=ids[start : start + BATCH_EVENTS_MAX])
-                out.append(Message(topics.down(edge_id, topics.CONTACTS), encode_frame(kept)))
-        return out
-
-    def _ack(self, edge_id: str, boot: str, refused: Refusal) -> Message:
-        stream = self._lines[edge_id].stream
-        ack = Ack(epoch=stream.epoch, sequence=stream.sequence, boot=boot, refusal=refused)
-        return Message(topics.down(edge_id, topics.ACK), encode_frame(ack))
+        out = self._switchboard.answers(said, outcome) + self._post.after(said, outcome)
+        return out + self._send(elapsed_ms) + self._pump(outcome.streams, elapsed_ms, outcome.items)
 
     # What an operator says.
 
@@ -306,12 +331,16 @@ class Central:
     def _remember(self, elapsed_ms: int) -> None:
         """Read what is kept in memory of the database. Inside a transaction."""
         found = {stream.edge_id: stream for stream in streams.load_streams(self._connection)}
-        self._hub = correspondence.load_head(self._connection, found.pop(topics.HUB, None))
+        hub = correspondence.load_head(self._connection, found.pop(topics.HUB, None))
         for stream in found.values():
-            self._keep(stream, elapsed_ms)
-        self._learn(console.documents_of(self._connection))
-        self._post.remember()
-        self._unsure = False
+            self._switchboard.keep(stream, elapsed_ms)
+        editions = published.load_editions(self._connection)
+        if editions != self._editions:
+            self._learn(console.documents_of(self._connection))
+            self._editions = editions
+        if hub != self._hub or self._unsure:
+            self._post.remember()
+        self._hub, self._unsure = hub, False
 
     def _turn(self, elapsed_ms: int, job: Callable[[Turn, Unfit], T]) -> T:
         """Do a job in one transaction.
@@ -323,11 +352,12 @@ class Central:
         while True:
             try:
                 with transaction(self._connection) as connection:
-                    if self._unsure:
+                    if self._ownership.begin(connection) or self._unsure:
                         self._remember(elapsed_ms)
                     memory = Memory(
-                        self._streams, self._fenced, self._present(elapsed_ms), self._territory,
-                        self._documents, self._hub, self._systems,
+                        self._switchboard.streams, self._switchboard.fenced,
+                        self._switchboard.present(elapsed_ms), self._territory, self._documents,
+                        self._hub, self._systems,
                     )  # fmt: skip
                     turn = Turn(connection, memory, self._policy, self._keyring, self._now_ms)
                     return job(turn, unfit)
@@ -342,9 +372,6 @@ class Central:
                 _log.error("fault_at_event", entry=error.key, traceback=trace)
                 unfit[error.key] = error.fault
 
-    def _present(self, elapsed_ms: int) -> frozenset[str]:
-        return frozenset(x for x, line in self._lines.items() if line.present(elapsed_ms))
-
     def _take_over(self, outcome: Outcome, elapsed_ms: int) -> None:
         """Remember what was made durable, and tell what is news."""
         news.tell(outcome)
@@ -352,46 +379,9 @@ class Central:
         self._hub = outcome.hub or self._hub
         self._post.note(outcome)
         for stream in outcome.streams.values():
-            self._keep(stream, elapsed_ms)
+            self._switchboard.keep(stream, elapsed_ms)
 
     def _learn(self, documents: Mapping[FeedKind, Document]) -> None:
         self._documents |= documents
         if "network" in documents:
             self._territory = territory_of(decode_bulk(documents["network"].body, Network))
-
-    def _keep(self, stream: Stream, elapsed_ms: int) -> None:
-        line = self._lines.get(stream.edge_id)
-        if line is None:
-            line = self._lines[stream.edge_id] = Line(stream, Window(stream.feed_acked))
-        line.stream = self._streams[stream.edge_id] = stream
-        if stream.feed_acked > line.window.acked:
-            line.window.acknowledge(stream.feed_acked, elapsed_ms)
-        if stream.fenced != (stream.edge_id in self._fenced):
-            self._fenced = self._fenced ^ {stream.edge_id}
-
-    def _pump(
-        self, edge_ids: Iterable[str], elapsed_ms: int, fresh: Iterable[Item] = ()
-    ) -> list[Message]:
-        """What the feeds' windows let out; `fresh` items need not be read again."""
-        out: list[Message] = []
-        at_hand = {(x.edge_id, x.number): x for x in fresh}
-        for edge_id in edge_ids:
-            line = self._lines[edge_id]
-            sent, through = line.window.sent, line.window.due(line.last)
-            if not line.met or through <= sent:
-                continue
-            numbers = range(sent + 1, through + 1)
-            items = [at_hand[edge_id, x] for x in numbers if (edge_id, x) in at_hand]
-            if len(items) < len(numbers):
-                try:
-                    with transaction(self._connection) as connection:
-                        items = streams.load_feed(connection, edge_id, sent, through)
-                except StorageError as error:
-                    _log.error("feed_not_read", edge_id=edge_id, detail=str(error))
-                    continue
-            assert [x.number for x in items] == list(numbers), (edge_id, numbers)
-            line.window.mark_sent(through, elapsed_ms)
-            out += [
-                Message(topics.down(edge_id, feed_kind(x.number, x.kind)), x.body) for x in items
-            ]
-        return out

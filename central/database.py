@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     Column,
@@ -27,6 +27,9 @@ from central.sqlite import FILE_NAME, IN_ITEMS_MAX
 from shared.errors import ConfigError, StorageError
 from shared.lock import locked
 
+COPIED_MIN: Final = 8
+"""From so many rows on copying them in is faster than inserting."""
+
 Database: TypeAlias = Connection
 """The open database, for those who pass it on and speak no SQL."""
 
@@ -34,7 +37,7 @@ Location: TypeAlias = Path | Server
 """Where a database is: the folder of an SQLite file, or a PostgreSQL server."""
 
 
-def open_database(location: Location, *, vfs: str = "") -> Connection:
+def open_database(location: Location, *, vfs: str = "", shared: bool = False) -> Connection:
     """The one connection that writes to central's database, made or upgraded on first use.
 
     On SQLite everything runs over this connection: before 3.51.3 it can corrupt its log when two
@@ -44,6 +47,8 @@ def open_database(location: Location, *, vfs: str = "") -> Connection:
     Args:
         location: where; a folder is made if it does not exist.
         vfs: name of an SQLite VFS to open the file with, for the simulator; empty: SQLite's own.
+        shared: a server's database is shared with others who ask so. Whoever opens it first has it
+            alone until `let_in`; who comes later finds it made.
 
     Raises:
         ConfigError: the database cannot be used, is of another version, or another central
@@ -54,11 +59,34 @@ def open_database(location: Location, *, vfs: str = "") -> Connection:
             location.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unusable(location, error) from None
-    with _opening(location, reading=False, vfs=vfs) as connection:
+    if shared and not isinstance(location, Server):
+        raise ConfigError(
+            "several workers cannot write to one SQLite file",
+            place="database",
+            expected="a PostgreSQL server, or a start without --worker",
+        )
+    with _opening(location, reading=False, vfs=vfs, shared=shared) as connection:
         if isinstance(location, Server):
             postgres.require_fit(connection, location)
-        schema.bring_up(connection, _name(location))
+        if not shared or postgres.is_alone(connection):
+            schema.bring_up(connection, _name(location))
+        else:
+            schema.require_current(connection, _name(location))
     return connection
+
+
+def is_alone(connection: Connection) -> bool:
+    """Whether no other central may write now."""
+    if not _is_server(connection):
+        return True
+    with transaction(connection):
+        return postgres.is_alone(connection)
+
+
+def let_in(connection: Connection) -> None:
+    """Let other centrals share the database; see `open_database`."""
+    with transaction(connection):
+        postgres.let_in(connection)
 
 
 def open_reader(location: Location) -> Connection:
@@ -74,13 +102,15 @@ def open_reader(location: Location) -> Connection:
 
 
 @contextlib.contextmanager
-def _opening(location: Location, *, reading: bool, vfs: str = "") -> Iterator[Connection]:
+def _opening(
+    location: Location, *, reading: bool, vfs: str = "", shared: bool = False
+) -> Iterator[Connection]:
     """Connect, and look what is there in one transaction; closed again if it will not do."""
     try:
         if isinstance(location, Path):
             connection = sqlite.connect(location / FILE_NAME, reading=reading, vfs=vfs)
         else:
-            connection = postgres.connect(location, reading=reading)
+            connection = postgres.connect(location, reading=reading, shared=shared)
     except SQLAlchemyError as error:
         raise _unusable(location, error) from None
     try:
@@ -227,8 +257,10 @@ def _merging(
 
 
 def insert_all(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows."""
-    if rows:
+    """Insert rows, which all have the same columns."""
+    if len(rows) >= COPIED_MIN and _is_server(connection):
+        postgres.copy_in(connection, table, rows)
+    elif rows:
         connection.execute(_insert(table), rows)
 
 

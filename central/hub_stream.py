@@ -31,6 +31,11 @@ class Head(NamedTuple):
     stream: Stream | None = None
     hlc: str = NO_READING
 
+    @property
+    def sequence(self) -> int:
+        """Of the last entry."""
+        return 0 if self.stream is None else self.stream.sequence
+
 
 class Cause(NamedTuple):
     """What an entry is caused by; a reading or a trace where they are known."""

@@ -17,7 +17,7 @@ from central.fences import rejoin, retell
 from central.greeting import refusal
 from central.office import Office
 from central.relief import Need, needs_of
-from central.stream import Entry, ForgottenError, Stream, WrongEpochError, again, take
+from central.stream import Entry, ForgottenError, Stream, WrongEpochError, again, take, take_ahead
 from central.territory import territory_of
 from central.turn import Turn
 from shared.clock import to_ms
@@ -57,7 +57,7 @@ def record(turn: Turn, burst: Burst, unfit: Unfit, past_orders: int) -> Outcome:
         UnfitError: an event that met a fault of ours.
     """
     rejoined = [edge_id for edge_id, hello in burst.hellos if _greet(turn, edge_id, hello)]
-    entries = [_marked(x, unfit) for x in _take(turn, burst.logs)]
+    entries = [_marked(x, unfit) for x in _take(turn, burst)]
     if entries:
         ledger.append(turn.connection, entries, turn.now_ms)
         turn.outcome.entries = len(entries)
@@ -200,15 +200,16 @@ def _may_ask(turn: Turn, edge_id: str) -> bool:
     return stream is not None and bool(stream.epoch) and not stream.fenced and not stream.closed
 
 
-def _take(turn: Turn, logs: Iterable[tuple[str, list[bytes]]]) -> Iterable[Entry]:
-    for edge_id, raws in logs:
+def _take(turn: Turn, burst: Burst) -> Iterable[Entry]:
+    for number, (edge_id, raws) in enumerate(burst.logs):
         stream = turn.stream(edge_id)
         if stream.closed:
             detail = f"{edge_id} is behind what it has said before"
             turn.outcome.refusals.append((edge_id, ForgottenError(detail)))
             continue
         stream.last_seen_ms = turn.now_ms
-        taken = take(stream, raws)
+        ahead = burst.ahead.get(number)
+        taken = (ahead and take_ahead(stream, ahead)) or take(stream, raws)
         if taken.ended:
             ledger.save_ends(turn.connection, taken.ended)
             for entry in taken.entries:

@@ -56,6 +56,8 @@ BURST_MESSAGES_MAX: Final = 16
 """Full batches of one transaction: about half a second of work at most."""
 
 TICK_S: Final = 0.5
+CATCH_UP_S: Final = 0.02
+"""How often a worker looks what others have left for its edges: a payment waits 100 ms at most."""
 
 SUBSCRIPTIONS: Final = (
     topics.up("+", topics.HELLO),
@@ -107,10 +109,13 @@ class Link:
         broker: where the broker is.
         central: the core; nobody else calls it while this runs.
         clock: for stamps.
+        worker: name of this process among several at the broker; empty: it is the only one.
     """
 
-    def __init__(self, broker: Broker, central: Central, clock: Clock) -> None:
+    def __init__(self, broker: Broker, central: Central, clock: Clock, worker: str = "") -> None:
         """See the class."""
+        self._among_others = bool(worker)
+        self._identifier = f"pointsman-central-{worker}" if worker else "pointsman-central"
         self._broker = broker
         self._central = central
         self._clock = clock
@@ -123,7 +128,7 @@ class Link:
         while True:
             started_s = time.monotonic()
             try:
-                async with connect(self._broker, "pointsman-central") as client:
+                async with connect(self._broker, self._identifier) as client:
                     await self._serve(client)
             except* (aiomqtt.MqttError, LinkError, ConfigError) as errors:
                 if time.monotonic() - started_s > BACKOFF_S_MAX:
@@ -156,6 +161,8 @@ class Link:
             tasks.create_task(self._listen(client, out))
             tasks.create_task(self._speak(client, out))
             tasks.create_task(self._tick(out))
+            if self._among_others:
+                tasks.create_task(self._catch_up(out))
 
     async def _listen(self, client: aiomqtt.Client, out: asyncio.Queue[Message]) -> None:
         messages = client.messages
@@ -178,6 +185,11 @@ class Link:
         while True:
             await asyncio.sleep(TICK_S)
             self._put(out, self._central.tick(_elapsed_ms(), self._clock.now_ms()))
+
+    async def _catch_up(self, out: asyncio.Queue[Message]) -> None:
+        while True:
+            await asyncio.sleep(CATCH_UP_S)
+            self._put(out, self._central.catch_up(_elapsed_ms()))
 
     @staticmethod
     def _put(out: asyncio.Queue[Message], messages: list[Message]) -> None:

@@ -67,12 +67,11 @@ class Post:
             return []
         return [answers.message(answers.rejection(system, message.payload, error), self.now_ms)]
 
-    def after(self, said: Burst, outcome: Outcome, elapsed_ms: int) -> list[Message]:
-        """What goes out after a burst: replies, commands, contacts that came late."""
+    def after(self, said: Burst, outcome: Outcome) -> list[Message]:
+        """What goes out after a burst besides commands: replies, contacts that came late."""
         out = [answers.message(reply, self.now_ms) for reply in outcome.replies]
-        # Those of commands that go out now go with them.
-        late = self._late_contacts({x.order_id for _, got in said.contacts for x in got})
-        return out + late + self.send(elapsed_ms)
+        # Those of commands that go out next go with them.
+        return out + self._late_contacts({x.order_id for _, got in said.contacts for x in got})
 
     def note(self, outcome: Outcome) -> None:
         """Note what was made durable."""

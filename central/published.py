@@ -2,10 +2,10 @@
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from central.database import Location, close_database, insert_all, open_reader
-from central.tables import activations, prices, sourcings
+from central.tables import activations, networks, prices, sourcings
 
 
 class Activation(NamedTuple):
@@ -25,6 +25,24 @@ class Activation(NamedTuple):
 
 
 _HISTORY: Final = select(activations).order_by(activations.c.number.desc())
+_EDITIONS: Final = select(
+    select(func.max(networks.c.version)).scalar_subquery(),
+    select(func.max(activations.c.number)).scalar_subquery(),
+    select(func.max(prices.c.version)).scalar_subquery(),
+)
+
+
+class Editions(NamedTuple):
+    """Which documents are the last ones; None: there is none."""
+
+    network: int | None
+    activation: int | None
+    prices: int | None
+
+
+def load_editions(connection: Connection) -> Editions:
+    """Read without the documents, which are large."""
+    return Editions(*connection.execute(_EDITIONS).one())
 
 
 def in_force(connection: Connection) -> Activation | None:

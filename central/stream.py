@@ -171,6 +171,35 @@ def take(stream: Stream, raws: Iterable[bytes]) -> Taken:
     return taken
 
 
+class Ahead(NamedTuple):
+    """A batch that was read by a stream as it stood `before`, and is `after` it."""
+
+    before: Stream
+    after: Stream
+    taken: Taken
+
+
+def read_ahead(stream: Stream, raws: Iterable[bytes]) -> Ahead:
+    """Take a batch before it is known whether the stream stands still where it stood."""
+    after = copy(stream)
+    return Ahead(stream, after, take(after, raws))
+
+
+def take_ahead(stream: Stream, ahead: Ahead) -> Taken | None:
+    """Let a stream go on by what was read ahead; None: it stands elsewhere by now."""
+    if _standing(stream) != _standing(ahead.before):
+        return None
+    after = ahead.after
+    stream.epoch, stream.sequence, stream.head = after.epoch, after.sequence, after.head
+    stream.share_epoch = after.share_epoch
+    return ahead.taken
+
+
+def _standing(stream: Stream) -> tuple[int, int, bytes, int, bool]:
+    """All that decides what becomes of a batch."""
+    return stream.epoch, stream.sequence, stream.head, stream.share_epoch, stream.fenced
+
+
 def _take_one(stream: Stream, raw: bytes, taken: Taken) -> None:
     epoch, sequence, event, fault = _placed(stream, raw)
     stream.open(epoch)

@@ -10,6 +10,7 @@ from central.database import insert_all, upsert
 from central.feed import Item
 from central.stream import Stream
 from central.tables import capacities, feed, networks, noted, streams
+from shared.topics import HUB
 
 _OF_EDGE = feed.c.edge_id == bindparam("of")
 _FEED: Final = (
@@ -17,12 +18,24 @@ _FEED: Final = (
     .where(_OF_EDGE, feed.c.number > bindparam("after"), feed.c.number <= bindparam("through"))
     .order_by(feed.c.number)
 )
+_END: Final = select(streams.c.sequence).where(streams.c.edge_id == bindparam("of"))
+_FEED_ENDS: Final = select(streams.c.edge_id, streams.c.feed_next).where(streams.c.edge_id != HUB)
 _PRUNE: Final = delete(feed).where(_OF_EDGE, feed.c.number <= bindparam("through"))
 
 
 def load_streams(connection: Connection) -> list[Stream]:
     """All streams."""
     return [Stream(*row) for row in connection.execute(select(streams))]
+
+
+def load_feed_ends(connection: Connection) -> dict[str, int]:
+    """Edge id to the number of its next feed item."""
+    return {row.edge_id: row.feed_next for row in connection.execute(_FEED_ENDS)}
+
+
+def load_end(connection: Connection, edge_id: str) -> int:
+    """Where a stream ends; 0 if there is none."""
+    return connection.scalar(_END, {"of": edge_id}) or 0
 
 
 def save_streams(connection: Connection, changed: Iterable[Stream]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     String,
     Table,
     UniqueConstraint,
@@ -29,9 +30,12 @@ from central.system_tables import heard as heard
 from central.system_tables import locks as locks
 from central.system_tables import sightings as sightings
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """The newest revision of `central.migrations`, which says how to change the tables."""
 
+
+turns = Sequence("turns", metadata=metadata)
+"""Counts how often workers have written to a server's database; see `central.ownership`."""
 
 # Alembic's own.
 alembic_version = Table(

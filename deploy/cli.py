@@ -88,7 +88,12 @@ def edge_quarantine(config: ConfigOption, rows: int = 50) -> None:
 
 
 @central.command("run")
-def central_run(config: ConfigOption) -> None:
+def central_run(
+    config: ConfigOption,
+    worker: Annotated[
+        str, typer.Option(help="Name of this one of several that share a PostgreSQL database.")
+    ] = "",
+) -> None:
     """Run the central daemon until it is told to stop."""
     from central.config import load_config
     from central.daemon import serve
@@ -96,7 +101,7 @@ def central_run(config: ConfigOption) -> None:
 
     settings = taught(load_config, config)
     configure()
-    run(serve(settings))
+    run(serve(settings, worker=worker))
 
 
 @central.command("follow")

@@ -41,6 +41,7 @@ SPEAK_SQL = {
     "central/holdings.py",
     "central/guards.py",
     "central/ledger.py",
+    "central/ownership.py",
     "central/past.py",
     "central/postgres.py",
     "central/published.py",

@@ -96,7 +96,7 @@ def test_a_failure_in_the_middle_leaves_nothing_and_what_was_in_memory_is_read_a
         # As if the commit had been done, and only its answer was lost.
         stage.database.execute(text("UPDATE streams SET feed_acked = 1 WHERE edge_id = 'e1'"))
     assert acks(stage.tell(edge.batch())) == {"e1": 1}
-    assert stage.central._streams["e1"].feed_acked == 1
+    assert stage.central._switchboard.streams["e1"].feed_acked == 1
 
 
 @pytest.mark.postgresql
