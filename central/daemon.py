@@ -63,6 +63,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
                 load_signer(config.key_file),
                 events=config.checkpoints.events,
                 every_ms=round(config.checkpoints.minutes * 60_000),
+                at_start=True,
             )
             policy = _policy(config.escrow)
             if worker:

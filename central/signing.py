@@ -23,6 +23,7 @@ class Signing:
         signer: has the key.
         events: a checkpoint is made after so many, and covers at most so many.
         every_ms: one is made after so long, if there were any events.
+        at_start: what the process before has left unsigned is signed at once.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Signing:
         *,
         events: int = EVENTS,
         every_ms: int = EVERY_MS,
+        at_start: bool = False,
     ) -> None:
         """See the class."""
         self._connection = connection
@@ -39,6 +41,7 @@ class Signing:
         self._events = events
         self._every_ms = every_ms
         self._made_ms: int | None = None
+        self._at_start = at_start
 
     def tick(self, elapsed_ms: int, now_ms: int) -> None:
         """Make a checkpoint if one is due. Both times as `central.core` has them."""
@@ -47,7 +50,8 @@ class Signing:
         try:
             with transaction(self._connection) as connection:
                 uncovered = ledger.uncovered(connection)
-                late = elapsed_ms - self._made_ms >= self._every_ms
+                late = self._at_start or elapsed_ms - self._made_ms >= self._every_ms
+                self._at_start = False
                 if uncovered < (1 if late else self._events):
                     return
                 signed = ledger.checkpoint(connection, self._signer, self._events, now_ms)

@@ -216,3 +216,12 @@ def test_a_file_that_holds_no_key_is_named(tmp_path):
             load(path)
     with pytest.raises(ConfigError):
         make_key(path / "below a file" / "key")
+
+
+def test_what_a_process_has_left_unsigned_the_next_one_signs_at_its_start(stage, signer):
+    Signing(stage.database, signer, events=4).tick(0, NOW_MS)
+    assert len(stage.rows(checkpoints)) == 2
+    signing = Signing(stage.database, signer, events=4, at_start=True)
+    for _ in range(3):
+        signing.tick(0, NOW_MS)
+    assert [row["position"] for row in stage.rows(checkpoints)] == [4, 8, 10]
