@@ -15,7 +15,9 @@ from central.escrow import DemandPolicy
 from central.link import Link
 from central.sealing import Keyring
 from central.signing import Signing
+from central.systems import namesake
 from shared.ending import end
+from shared.errors import ConfigError
 from shared.lock import locked
 from shared.settings import make_clock
 
@@ -31,7 +33,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
 
     Raises:
         ConfigError: the data directory cannot be used, or another central uses it; or the
-            vault's key file is not the one of its database.
+            vault's key file is not the one of its database; or a system has an edge's name.
     """
     started_s = time.monotonic()
     if stop is None:
@@ -54,6 +56,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
                 connection, policy, keyring, past_orders=config.past_orders, signing=signing,
                 systems=config.driven,
             )  # fmt: skip
+            _check_names(central)
             link = Link(config.broker, central, make_clock(config.clock))
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))
@@ -67,6 +70,17 @@ async def serve(config: Config, stop: asyncio.Event | None = None) -> None:
         finally:
             close_database(connection)
     _log.info("stopped")
+
+
+def _check_names(central: Central) -> None:
+    name = namesake(central.systems, central.edges)
+    if name is not None:
+        raise ConfigError(
+            f"the system {name!r} and the edge {name!r} have one name: that edge would not be "
+            "heard",
+            place=f"systems.{name}",
+            expected="another name for the system, here and at the broker",
+        )
 
 
 def _keyring(config: Config, connection: Database) -> Keyring:
