@@ -1,12 +1,14 @@
 """From bytes on a system's topic to what it reports, and what it is told of that. Pure."""
 
-from typing import Any, Final, NamedTuple
+import contextlib
+import hashlib
+from typing import Final, NamedTuple
 
 import msgspec
 
 from central.admin import Message
 from shared import topics
-from shared.clock import to_datetime, to_ms
+from shared.clock import to_datetime
 from shared.envelope import Event, decode_data, decode_event, encode_event, make_event
 from shared.errors import (
     InvalidEnvelopeError,
@@ -17,7 +19,8 @@ from shared.errors import (
 )
 from shared.events import Data, InputRejected, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
-from shared.masking import masked
+from shared.masking import with_masked_texts
+from shared.moments import check_moments, check_time
 from shared.systems import SYSTEM_UP, AboutOrder, ReportRecorded, StatusReported
 
 _TYPES: Final = frozenset(type_of(kind) for kind in SYSTEM_UP)
@@ -80,15 +83,20 @@ def read(system: str, kind: str, payload: bytes) -> Report:
         raise InvalidEnvelopeError(
             "an answer names no command", place="$.causationid", expected="the command's id"
         )
-    return Report(system, event, _masked(data))
+    check_moments(data)
+    return Report(system, event, with_masked_texts(data))
 
 
-def rejection(system: str, payload: bytes, error: PointsmanError) -> Reply:
-    """What is told of a message that is refused."""
-    try:
-        event_id = decode_event(payload).id if len(payload) <= PAYLOAD_BYTES_MAX else "unread"
-    except PointsmanError:
-        event_id = "unread"
+def rejection(system: str, message: Message, error: PointsmanError) -> Reply:
+    """What is told of a message that is refused.
+
+    One whose id cannot be read is called by a name made of its topic and payload, so that its
+    sender can recognise it.
+    """
+    event_id = f"sha256-{_digest(message.topic.encode(), message.payload)}"
+    if len(message.payload) <= PAYLOAD_BYTES_MAX:
+        with contextlib.suppress(PointsmanError):
+            event_id = decode_event(message.payload).id
     return refused(system, event_id, error)
 
 
@@ -110,10 +118,16 @@ def recorded(report: Report) -> Reply:
 
 
 def message(reply: Reply, now_ms: int) -> Message:
-    """A reply on its topic. It is no entry of the ledger: it says nothing new."""
+    """A reply on its topic. It is no entry of the ledger: it says nothing new.
+
+    The same reply to the same event has the same id, and no other has it.
+    """
+    digest = _digest(
+        reply.system.encode(), reply.event_id.encode(), msgspec.json.encode(reply.data)
+    )
     event = make_event(
         reply.data,
-        id=f"{reply.event_id[:100]}.{reply.data.kind}",
+        id=f"{reply.data.kind}.{digest}",
         source=topics.HUB_SOURCE,
         time=to_datetime(now_ms),
         causationid=reply.event_id,
@@ -127,10 +141,8 @@ def is_same(event: Event, data: AboutOrder, entry: Event) -> bool:
     return said == (entry.type, entry.time, entry.causationid, bytes(entry.data))
 
 
-def _masked(data: AboutOrder) -> AboutOrder:
-    """A reason is free text, and a gateway may put the number into it."""
-    reason: Any = getattr(data, "reason", None)
-    return data if reason is None else msgspec.structs.replace(data, reason=masked(reason))
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 def _check_own(event: Event) -> None:
@@ -139,7 +151,4 @@ def _check_own(event: Event) -> None:
             raise InvalidEnvelopeError(
                 f"a system sets {name}", place=f"$.{name}", expected="left out: central fills it"
             )
-    if to_ms(event.time) < 0:
-        raise InvalidEnvelopeError(
-            f"{event.time.isoformat()} is before 1970", place="$.time", expected="when it happened"
-        )
+    check_time(event.time)

@@ -6,9 +6,11 @@ from central.burst import Outcome
 from central.database import Database
 from central.feed import Document, document_of
 from central.ingest import Unfit
+from central.systems import namesake
 from central.turn import Turn
+from shared.errors import InvalidDataError
 from shared.frames import FeedKind, decode_frame
-from shared.network import parse_network
+from shared.network import Network, parse_network
 from shared.prices import parse_prices
 from shared.sourcing import parse_sourcing
 
@@ -29,6 +31,7 @@ def answer(turn: Turn, kind: str, payload: bytes, unfit: Unfit) -> tuple[Outcome
     match kind:
         case admin.NETWORK:
             network = parse_network(payload)
+            _check_names(turn, network)
             outcome = ingest.publish(turn, network, payload)
             return outcome, admin.Published(version=network.version)
         case admin.PRICES:
@@ -70,6 +73,19 @@ def documents_of(connection: Database) -> dict[FeedKind, Document]:
     if prices is not None:
         found["prices"] = document_of(parse_prices(prices))
     return found
+
+
+def _check_names(turn: Turn, network: Network) -> None:
+    homes = [node.edge_id for node in network.nodes]
+    name = namesake(turn.memory.systems, homes)
+    if name is not None:
+        i = homes.index(name)
+        raise InvalidDataError(
+            f"the home of node {network.nodes[i].node_id!r} is called {name!r}, as a system in "
+            "central's configuration is",
+            place=f"$.nodes[{i}].edge_id",
+            expected="another name: central would not hear that edge",
+        )
 
 
 def _in_force(turn: Turn) -> Answer:

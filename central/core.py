@@ -322,7 +322,7 @@ class Central:
         if not self._vigil.due(self._now_ms):
             return
         try:
-            outcome = self._turn(elapsed_ms, lambda turn, _: self._vigil.look(turn, self._lines))
+            outcome = self._turn(elapsed_ms, lambda turn, x: self._vigil.look(turn, self._lines, x))
         except StorageError as error:
             _log.error("watch_not_stored", detail=str(error))
             return

@@ -18,6 +18,7 @@ from central.link import Link
 from central.ownership import Sole, Worker
 from central.sealing import Keyring
 from central.signing import Signing
+from central.systems import namesake
 from shared.ending import end
 from shared.errors import ConfigError
 from shared.lock import locked
@@ -40,7 +41,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
     Raises:
         ConfigError: the data directory cannot be used, or another central uses it; or the
             vault's key file is not the one of its database, or has a new key for a database that
-            others use.
+            others use; or a system has an edge's name.
     """
     started_s = time.monotonic()
     if worker and not re.fullmatch(WORKER_NAME, worker):
@@ -72,6 +73,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
                 connection, policy, keyring, past_orders=config.past_orders, signing=signing,
                 systems=config.driven, ownership=Worker() if worker else Sole(),
             )  # fmt: skip
+            _check_names(central)
             link = Link(config.broker, central, make_clock(config.clock), worker)
             serving = asyncio.create_task(link.run())
             ready = asyncio.create_task(_tell_ready(link, central, started_s))
@@ -85,6 +87,17 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
         finally:
             close_database(connection)
     _log.info("stopped")
+
+
+def _check_names(central: Central) -> None:
+    name = namesake(central.systems, central.edges)
+    if name is not None:
+        raise ConfigError(
+            f"the system {name!r} and the edge {name!r} have one name: that edge would not be "
+            "heard",
+            place=f"systems.{name}",
+            expected="another name for the system, here and at the broker",
+        )
 
 
 def _keyring(config: Config, connection: Database) -> Keyring:

@@ -19,7 +19,7 @@ from shared.devices import DeviceReported
 from shared.envelope import Event, decode_data, decode_event
 from shared.errors import PointsmanError
 from shared.events import EpochBegan, type_of
-from shared.topics import device_source
+from shared.topics import HUB, device_source
 
 Presence = Literal["online", "lost", "unknown"]
 State = Presence | Literal["fault"]
@@ -244,7 +244,8 @@ def read_devices(location: Location) -> tuple[list[DeviceState], list[EdgeSeen]]
         with connection.begin():
             rows = [row for found in load_devices(connection).values() for row in found]
             rows.sort(key=lambda x: (_ORDER[x.status], x.edge_id, x.device, x.part, x.fault))
-            seen = select(streams.c.edge_id, streams.c.last_seen_ms).order_by(streams.c.edge_id)
+            heard = select(streams.c.edge_id, streams.c.last_seen_ms)
+            seen = heard.where(streams.c.edge_id != HUB).order_by(streams.c.edge_id)
             return rows, [EdgeSeen(*row) for row in connection.execute(seen)]
     finally:
         close_database(connection)

@@ -12,8 +12,8 @@ from central.feed import Line
 from central.hub_stream import Cause
 from central.stream import Entry
 from central.turn import Turn
-from shared.clock import to_datetime
-from shared.errors import IdReusedError, InternalError
+from shared.clock import to_datetime, to_ms
+from shared.errors import IdReusedError, InternalError, InvalidDataError, PointsmanError
 from shared.events import (
     OrderCancelled,
     OrderParked,
@@ -26,6 +26,9 @@ from shared.topics import HUB
 
 MISSED_MAX: Final = 100
 """Answers of one step that are found missing at a time."""
+
+AHEAD_MS: Final = 600_000
+"""What a system believes from later on would hide all that it says until then."""
 
 _CHANGES: Final = (RoutePlanned, OrderParked, OrderCancelled, PickShort)
 
@@ -85,19 +88,23 @@ class Office:
         """Take in what systems have said, after all that edges have said."""
         for report in self._reports:
             at = self.dealings.heard.get((report.event.source, report.event.id))
+            error: PointsmanError | None = None
             if at is None:
-                entry = self._turn.hub.report(report.event, report.data)
-                self._write(entry, desk)
-                self._note_word(report, entry)
+                error = self._too_early(report)
             elif not self._is_same(report, at):
                 error = IdReusedError(
                     f"event {report.event.id!r} was used before with other content",
                     place="$.id",
                     expected="a new id for a new event",
                 )
+            if error is not None:
                 reply = answers.refused(report.system, report.event.id, error)
                 self._turn.outcome.replies.append(reply)
                 continue
+            if at is None:
+                entry = self._turn.hub.report(report.event, report.data)
+                self._write(entry, desk)
+                self._note_word(report, entry)
             self._turn.outcome.replies.append(answers.recorded(report))
 
     def miss(self, step: Step, limit_ms: int, seen_ms: Mapping[str, int]) -> None:
@@ -193,6 +200,19 @@ class Office:
             last_seen=None if seen_ms is None else to_datetime(seen_ms),
         )
         self._write(self._turn.hub.decide(data, cause), None)
+
+    def _too_early(self, report: Report) -> InvalidDataError | None:
+        data = report.data
+        if not isinstance(data, StatusReported):
+            return None
+        if to_ms(data.at) <= self._turn.now_ms + AHEAD_MS:
+            return None
+        return InvalidDataError(
+            f"{data.at.isoformat()} is more than {AHEAD_MS // 60_000} minutes ahead of "
+            f"central's clock, which says {to_datetime(self._turn.now_ms).isoformat()}",
+            place="$.data.at",
+            expected="since when it is so, by a clock that is set",
+        )
 
     def _note_word(self, report: Report, entry: Entry) -> None:
         """A word that the configuration does not know is kept, and someone has to see it."""

@@ -65,7 +65,7 @@ class Post:
         system = message.topic.removeprefix(f"{topics.ROOT}/").partition("/")[0]
         if system not in self._couriers:
             return []
-        return [answers.message(answers.rejection(system, message.payload, error), self.now_ms)]
+        return [answers.message(answers.rejection(system, message, error), self.now_ms)]
 
     def after(self, said: Burst, outcome: Outcome) -> list[Message]:
         """What goes out after a burst besides commands: replies, contacts that came late."""

@@ -1,5 +1,6 @@
 """The systems that central drives, as its configuration names them. Pure."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -87,6 +88,11 @@ class Systems(Struct, frozen=True, dict=True):
     def of_role(self, role: Role) -> str | None:
         """The name of the system that has a role; None: there is none."""
         return next((system.name for system in self.systems if system.role == role), None)
+
+
+def namesake(systems: Systems, edge_ids: Iterable[str]) -> str | None:
+    """A system that has an edge's name, the first: what that edge says would be taken as its."""
+    return min(systems.by_name.keys() & set(edge_ids), default=None)
 
 
 def require_distinct(systems: list[System]) -> None:

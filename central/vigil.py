@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from central import correspondence
-from central.burst import Outcome
+from central.burst import Key, Outcome
 from central.feed import Line
 from central.office import Office
 from central.systems import Systems
 from central.turn import Turn
+from shared.errors import InternalError
 from shared.systems import Step
 
 EVERY_MS: Final = 1_000
@@ -49,14 +50,17 @@ class Vigil:
         self._looked_ms = now_ms
         return bool(self._steps(now_ms))
 
-    def look(self, turn: Turn, lines: Mapping[str, Line]) -> Outcome:
+    def look(
+        self, turn: Turn, lines: Mapping[str, Line], unfit: Mapping[Key, InternalError]
+    ) -> Outcome:
         """Note what is missed.
 
         Args:
             turn: the transaction.
             lines: by edge id.
+            unfit: see `central.ingest`.
         """
-        office = Office(turn)
+        office = Office(turn, unfit=unfit)
         sightings = correspondence.load_sightings(turn.connection)
         for step, limit_ms in self._steps(turn.now_ms).items():
             if step == "pick_acceptance":

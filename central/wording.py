@@ -6,11 +6,12 @@ phone number.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
+from shared.clock import to_datetime, to_ms
 from shared.events import (
     Data,
     OrderAccepted,
@@ -208,7 +209,7 @@ def unread(edge_id: str, code: str, detail: str) -> str:
 
 def moment(at: datetime) -> str:
     """A time as a person reads it: UTC, to the second."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{to_datetime(to_ms(at)):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def safe(text: str) -> str:

@@ -1,6 +1,5 @@
 """The command that says how far other systems agree with the ledger."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from deploy.plain import plain
 from deploy.terminal import ConfigOption, fail, taught
+from shared.clock import to_datetime
 from shared.errors import ConfigError, PointsmanError
 
 app = typer.Typer()
@@ -48,7 +48,7 @@ def agreement(
                 rates.add_row(plain(name), *(str(x) for x in counts))
             elif listed < rows:
                 listed += 1
-                since = datetime.fromtimestamp(row.since_ms / 1000, UTC)
+                since = to_datetime(row.since_ms)
                 state = row.state or "not known"
                 told = (row.order_id, row.word, state, f"{since:%Y-%m-%d %H:%M:%S}Z")
                 found.add_row(plain(name), *(plain(x) for x in told))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.commands import FromDevice
-from shared.clock import to_ms
 from shared.envelope import CONTENT_TYPE, Event, decode_data, decode_event
 from shared.errors import (
     ContentTypeError,
@@ -17,6 +16,8 @@ from shared.errors import (
 )
 from shared.events import UP, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
+from shared.masking import with_masked_texts
+from shared.moments import check_moments, check_time
 from shared.topics import device_source, parse_up
 
 _TYPES: Final = {type_of(kind) for kind in UP}
@@ -82,7 +83,9 @@ def read(message: Message) -> FromDevice:
             expected="the topic's last level is the middle of the type",
         )
     _check_own(event)
-    return FromDevice(device, event, decode_data(event))
+    data = decode_data(event)
+    check_moments(data)
+    return FromDevice(device, event, with_masked_texts(data))
 
 
 def sender_of(message: Message) -> tuple[str | None, str]:
@@ -113,9 +116,4 @@ def _check_own(event: Event) -> None:
                 place=f"$.{name}",
                 expected="left out: the edge fills it",
             )
-    if to_ms(event.time) < 0:
-        raise InvalidEnvelopeError(
-            f"{event.time.isoformat()} is before 1970",
-            place="$.time",
-            expected="when it happened",
-        )
+    check_time(event.time)

@@ -49,6 +49,7 @@ class ScaledClock:
 
 
 _COUNTER_BITS = 16
+_MS_MIN = -62_135_596_800_000
 _MS_MAX = 253_402_300_799_999
 
 
@@ -83,8 +84,11 @@ class HybridClock:
 
 
 def to_datetime(ms: int) -> datetime:
-    """Milliseconds since 1970 as an aware UTC datetime; the year 9999 is the last one."""
-    return datetime.fromtimestamp(min(ms, _MS_MAX) / 1000, UTC)
+    """Milliseconds since 1970 as an aware UTC datetime, from the year 1 to the year 9999.
+
+    What is beyond becomes the nearest moment within: what a ledger has can always be told.
+    """
+    return datetime.fromtimestamp(max(_MS_MIN, min(ms, _MS_MAX)) / 1000, UTC)
 
 
 def to_ms(moment: datetime) -> int:

@@ -44,7 +44,9 @@ class Event(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ]
     source: Annotated[Attribute, Meta(description="Who says so: /devices/{device}.")]
     type: Annotated[Attribute, Meta(description="pointsman.{what.happened}.v1")]
-    time: Annotated[datetime, Meta(tz=True, description="When it happened, RFC 3339.")]
+    time: Annotated[
+        datetime, Meta(tz=True, description="When it happened, RFC 3339; 1970 to 2099.")
+    ]
     data: Raw
     datacontenttype: Annotated[Literal["application/json"], Meta(description="JSON.")] = (
         "application/json"

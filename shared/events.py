@@ -31,6 +31,7 @@ from shared.parts import (
     StockLine,
     TaskAt,
     Text,
+    Tracking,
 )
 from shared.parts import (
     Data as Data,
@@ -220,9 +221,7 @@ class PickShort(PickReport, frozen=True, kw_only=True):
     kind: ClassVar[str] = "pick.short"
 
     missing: Annotated[list[PlannedLine], Meta(min_length=1, max_length=LINES_MAX)]
-    counted: Annotated[
-        bool, Meta(description="By the edge: a count found it, so the book has it already.")
-    ] = False
+    counted: Annotated[bool, Meta(description="By the edge: found by a count, booked.")] = False
 
 
 class PickRejected(PickReport, frozen=True):
@@ -258,7 +257,7 @@ class PackageShipped(PickReport, frozen=True):
 
     kind: ClassVar[str] = "package.shipped"
 
-    tracking: Text = ""
+    tracking: Tracking = ""
     lines: Annotated[
         list[PlannedLine],
         Meta(max_length=LINES_MAX, description="By the edge: the units that left the node."),

@@ -4,11 +4,12 @@ An unknown field is refused, so that a typing error is told and never silently i
 is no field for card data, so that none is taken.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta, Struct
 
+from shared.clock import to_datetime, to_ms
 from shared.limits import (
     CANDIDATES_MAX,
     ID_CHARS_MAX,
@@ -25,10 +26,15 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=_NAME)]
 Reference = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX, pattern=r"^[!-~]+$")]
 Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
+Tracking = Annotated[
+    str, Meta(max_length=64, pattern=r"^[A-Za-z0-9-]*$(?!\n)", description="The carrier's number.")
+]
 Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
 Minor = Annotated[int, Meta(ge=0, le=MONEY_MINOR_MAX)]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217.")]
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with offset.")]
+Moment = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339, with offset; from outside: 1970 to 2099.")
+]
 LineNumber = Annotated[int, Meta(ge=0, lt=LINES_MAX, description="Position in the order's lines.")]
 
 Channel = Literal["pos", "shop", "douyin", "jd", "mini_program", "web", "other"]
@@ -352,7 +358,7 @@ SLOT_PREFIX: Final = "slot."
 
 def slot_sku(starts_at: datetime) -> str:
     """The SKU of the cells in which a slot's capacity is kept."""
-    return f"{SLOT_PREFIX}{starts_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{SLOT_PREFIX}{to_datetime(to_ms(starts_at)):%Y%m%dT%H%M%SZ}"
 
 
 def is_slot(sku: str) -> bool:

@@ -16,13 +16,17 @@ Step = Literal["lock", "confirmation", "pick_acceptance"]
 
 EventId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
 
+_SIGN: Final = r"[^\x00-,./:-@\[-^`{-\xbf\u2000-\u206f\u2190-\u2bff\u3000-\u303f\ufe00-\uff20]"
+
 Word = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=WORD_CHARS_MAX,
-        # No long number: a status is no place for a phone number.
-        pattern=r"^(?!.*[0-9]{7})[^\x00-\x1f]+$",
+        # A code, no sentence, without a number that `masked` would mask: letters of any script,
+        # digits, _ and -, single spaces. Said by what is left out, as JSON Schema has no \\w but
+        # ASCII's.
+        pattern=rf"^(?!.*\d(?:[ _-]{{0,3}}\d){{6}}){_SIGN}+(?: {_SIGN}+)*$(?!\n)",
     ),
 ]
 

@@ -19,6 +19,7 @@ from shared.errors import NotJsonError, PointsmanError, split_error
 from shared.events import InputRejected, OrderAccepted, Payment
 from shared.ids import order_id as order_id_of
 from shared.limits import PAYLOAD_BYTES_MAX
+from shared.moments import check_moments
 from shared.topics import device_source, edge_of
 
 KEY: Final = "Idempotency-Key"
@@ -191,7 +192,9 @@ async def _payment_of(request: Request[Any, Any, Any]) -> Payment:
             expected=f"all of it within {BODY_S_MAX:g} s",
         ) from None  # fmt: skip
     try:
-        return _payments.decode(body)
+        payment = _payments.decode(body)
+        check_moments(payment, "$")
+        return payment
     except msgspec.ValidationError as error:
         detail, place = split_error(error)
         raise ProblemError(

@@ -1,6 +1,6 @@
 """An explanation, for a person."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from deploy.explain.formats import ExplainedDecision, Explanation
 from deploy.explain.words import why_not, why_waits
 from deploy.plain import plain
 from edge.explanation import Explained, Rival
+from shared.clock import to_datetime, to_ms
 from shared.parts import Line, Package, Plan, Shortage, StaleInput, Terms
 
 MISSING_SHOWN_MAX: Final = 40
@@ -217,7 +218,7 @@ def _list(numbers: list[int]) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return f"{to_datetime(to_ms(moment)):%Y-%m-%d %H:%M}Z"
 
 
 def _money(minor: int) -> str:

@@ -1,9 +1,13 @@
 """What systems say to central, right and wrong, once and again."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
+from central.admin import Message
 from central.tables import awaited, beliefs, heard
+from shared import topics
 from shared.envelope import decode_data
 from shared.events import (
     PackageDelivered,
@@ -150,3 +154,48 @@ def test_a_word_that_nobody_knows_is_kept_and_noted(stage, edge, erp):
     assert codes(stage) == ["unknown_status"]
     (row,) = stage.rows(beliefs)
     assert (row["system"], row["order_id"], row["word"]) == ("erp", "o", "MOON")
+
+
+def test_every_reply_has_an_id_of_its_own_and_the_same_reply_the_same(stage, erp):
+    topic = topics.up("erp", StatusReported.kind)
+    unread = [Message(topic, b"{"), Message(topic, b"["), Message(topic, b"{")]
+    told = erp.read(stage.tell(*unread))
+    assert told[0] == told[2]
+    assert len({(x.id, x.causationid) for x in told}) == 2
+    said = StatusReported(order_id="o", state="NEW", at=NOW)
+    long = [erp.say(said, id="x" * 120 + end) for end in ("1", "2", "1")]
+    recorded = erp.read(stage.tell(*long))
+    assert {decode_data(x).kind for x in recorded} == {"report.recorded"}
+    assert recorded[0] == recorded[2]
+    assert recorded[0].id != recorded[1].id
+    other = erp.say(StatusReported(order_id="o", state="DONE", at=NOW), id="x" * 120 + "1")
+    (refused,) = erp.read(stage.tell(other))
+    assert refused.id not in {x.id for x in (*told, *recorded)}
+
+
+def test_a_belief_of_a_later_time_than_now_is_refused_and_hides_nothing(stage, erp):
+    ahead = NOW + timedelta(minutes=10, seconds=1)
+    (refused,) = erp.read(stage.tell(erp.say(StatusReported(order_id="o", state="A", at=ahead))))
+    data = decode_data(refused)
+    assert (data.code, data.place) == ("invalid_data", "$.data.at")
+    stage.tell(erp.say(StatusReported(order_id="o", state="NEW", at=NOW)))
+    (row,) = stage.rows(beliefs)
+    assert row["word"] == "NEW"
+
+
+def test_a_reason_enters_the_ledger_masked_and_is_known_again(stage, edge, erp):
+    edge.say(accepted("o", plan("dc", "A", 1)), "o")
+    tell(stage, edge, erp)
+    (command,) = erp.commands()
+    reason = "ask 138.0013.8000 or wang.li@example.com"
+    answer = erp.say(InventoryLockRefused(order_id="o", reason=reason), command)
+    told = erp.read(stage.tell(answer, answer))
+    assert {decode_data(x).kind for x in told} == {"report.recorded"}
+    assert decode_data(hub_log(stage)[-1]).reason == "ask #####00 or #####@"
+
+
+def test_a_network_may_not_call_an_edge_as_a_system(stage):
+    refused = stage.publish(document(2, ("e1", "erp")))
+    assert refused["code"] == "invalid_data"
+    assert refused["place"].endswith(".edge_id")
+    assert "'erp'" in refused["detail"]

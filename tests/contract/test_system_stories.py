@@ -90,7 +90,7 @@ def test_a_pick_task_that_nobody_accepts_is_stuck_since_the_limit_and_says_who_w
 def test_a_refusal_and_a_word_that_differs_are_laid_to_the_system(stage, edge, erp, sms):
     edge.say(accepted("o", plan("dc", "A", 2), quantity=2), "o")
     tell(stage, edge, erp, sms)
-    said = StatusReported(order_id="o", state="DONE", at=NOW + timedelta(hours=1))
+    said = StatusReported(order_id="o", state="DONE", at=NOW + timedelta(minutes=10))
     refused = InventoryLockRefused(order_id="o", reason="closed for stocktaking")
     lock = command(erp, "inventory.lock.requested")
     stage.tell(erp.say(refused, lock), erp.say(said))

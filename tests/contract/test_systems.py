@@ -4,8 +4,9 @@ from sqlalchemy import text
 
 from central.archive import export_file, import_file
 from central.courier import PATIENCE_MS, ROUND_MS
+from central.dealings import Dealings
 from central.past import past_of
-from central.tables import accesses, awaited, locks
+from central.tables import accesses, awaited, locks, poison
 from shared import topics
 from shared.envelope import decode_data, decode_event
 from shared.events import (
@@ -30,6 +31,7 @@ from tests.central_scene import (
     Scene,
     ScriptedEdge,
     accepted,
+    document,
     plan,
     requested,
     scene,
@@ -299,3 +301,22 @@ def test_an_edge_that_has_lost_its_store_is_not_told_what_the_hub_has_said(stage
     with stage.database.begin():
         told = list(past_of(stage.database, "e1", {"dc"}, 10))
     assert [decode_event(raw).source for raw in told] == ["/edges/e1"]
+
+
+def test_a_fault_of_ours_at_a_missed_answer_is_poison_and_ends(location, monkeypatch):
+    real = Dealings.apply
+
+    def faulty(self, edge_id, event, data, order):
+        if isinstance(data, AnswerMissed):
+            raise RuntimeError("a fault")
+        return real(self, edge_id, event, data, order)
+
+    monkeypatch.setattr(Dealings, "apply", faulty)
+    with scene(location, systems=SYSTEMS) as stage:
+        stage.publish(document())
+        edge = ScriptedEdge("e1")
+        stage.tick(0)
+        edge.say(accepted("o", plan("dc", "A", 1)), "o")
+        stage.tell(edge.batch())
+        stage.tick(LOCK_MS)
+        assert [(x["edge_id"], x["code"]) for x in stage.rows(poison)] == [("hub", "internal")]

@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+from datetime import datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -53,6 +54,14 @@ def test_what_the_edge_refuses_is_told_with_its_place(place):
     problem = refused.json()
     assert (refused.status_code, problem["code"]) == (422, "unknown_sku")
     assert problem["place"] == "$.data.lines[1].sku"
+
+
+def test_a_payment_of_no_time_is_refused_with_its_place(place):
+    at = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23, minutes=59)))
+    refused = place.put_in(shop.payment("sku-1", paid_at=at), "shop-000025")
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (422, "invalid_data")
+    assert problem["place"] == "$.paid_at"
 
 
 def test_a_contact_is_shown_to_support_and_who_has_looked_is_recorded(place):

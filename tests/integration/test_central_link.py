@@ -16,6 +16,7 @@ from central.config import Config
 from central.daemon import serve
 from central.ledger import Verdict, verify_file
 from central.link import LinkError, connect, fence_edge, publish_network, replay_poison
+from central.systems import System
 from central.views import read_poison
 from shared import topics
 from shared.errors import ConfigError, PointsmanError
@@ -234,6 +235,15 @@ async def test_a_second_central_on_the_same_directory_is_refused(broker, tmp_pat
         await edge.hello_until(lambda: edge.acked() == 0)
         with pytest.raises(ConfigError, match="another daemon"):
             await serve(config, asyncio.Event())
+
+
+async def test_a_system_with_the_name_of_an_edge_is_refused_at_the_start(broker, tmp_path):
+    config = config_for(broker, tmp_path)
+    async with serving(config), wired(config, "e1"):
+        assert await publish_network(config, document()) == 1
+    config = msgspec.structs.replace(config, systems=[System(name="e1", role="erp")])
+    with pytest.raises(ConfigError, match="the system 'e1' and the edge 'e1'"):
+        await serve(config, asyncio.Event())
 
 
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path):

@@ -8,10 +8,11 @@ import pytest
 from central.devices import load_devices, load_history, read_devices
 from central.digest import digests
 from central.rebuild import rebuild
-from central.tables import devices
+from central.tables import devices, ledger
 from shared.devices import DeviceReported
 from shared.topics import device_source
-from tests.central_scene import NOW, NOW_MS, ScriptedEdge, document, scene
+from tests.central_scene import NOW, NOW_MS, ScriptedEdge, accepted, document, plan, scene
+from tests.system_scene import SYSTEMS
 
 
 @pytest.fixture
@@ -135,3 +136,13 @@ def test_what_is_wrong_is_listed_first(stage, edge, tmp_path):
     rows, edges = read_devices(tmp_path)
     assert [(x.device, x.status) for x in rows] == [("b", "lost"), ("a", "fault"), ("a", "online")]
     assert [(x.edge_id, x.last_seen_ms) for x in edges] == [("e1", NOW_MS), ("e2", 0)]
+
+
+def test_centrals_own_stream_is_no_edge(tmp_path):
+    with scene(tmp_path, systems=SYSTEMS) as stage:
+        edge = ScriptedEdge("e1")
+        edge.say(accepted("o", plan("dc", "A", 1)), "o")
+        stage.tell(edge.batch())
+        assert stage.rows(ledger)[-1]["edge_id"] == "hub"
+        _, edges = read_devices(tmp_path)
+    assert [x.edge_id for x in edges] == ["e1"]

@@ -6,7 +6,8 @@ import structlog
 
 from edge.config import LogLimits
 from edge.core import ASK_MS_MAX, REST_MS
-from shared.events import StockCounted
+from shared.envelope import decode_data
+from shared.events import OrderCancelled, PickRejected, PickRequested, StockCounted
 from shared.frames import Grant
 from shared.parts import CountLine
 from tests.edge_scene import Scene, cells, open_scene
@@ -240,3 +241,25 @@ def test_nothing_is_pruned_that_central_does_not_have(scene: Scene) -> None:
     scene.elapsed_ms += 1_000
     scene.turn()
     assert [event.number() for event in scene.log()] == [2, 3, 4]
+
+
+def test_a_reason_enters_the_log_masked_and_the_event_is_known_again(scene: Scene) -> None:
+    scene.grant("dc-south", sku_1=1)
+    scene.tell("till-1", payment("sku-1"), "p1")
+    order_id = scene.log()[0].correlationid or ""
+    reason = "CALLED 138-0013-8000, wang.li@example.com"
+    for _ in range(2):
+        scene.tell("till-1", OrderCancelled(order_id=order_id, reason=reason), "c1")
+    assert set(scene.kinds("c1")) == {"order.cancelled"}
+    logged = [x for x in map(decode_data, scene.log()) if isinstance(x, OrderCancelled)]
+    assert {x.reason for x in logged} == {"CALLED #####00, #####@"}
+    assert not any(b"8000" in bytes(x.data) or b"wang" in bytes(x.data) for x in scene.log())
+
+
+def test_a_rejection_of_a_task_enters_the_log_masked(scene: Scene) -> None:
+    scene.grant("dc-south", sku_1=1)
+    scene.tell("till-1", payment("sku-1"), "p1")
+    (task,) = (x for x in map(decode_data, scene.log()) if isinstance(x, PickRequested))
+    scene.tell("dc-south", PickRejected(task_id=task.task_id, reason="ask 13800138000"), "r1")
+    (logged,) = (x for x in map(decode_data, scene.log()) if isinstance(x, PickRejected))
+    assert logged.reason == "ask #####00"
