@@ -4,6 +4,7 @@ Driven by `central.link` over MQTT, and by tests and the simulator directly. Wha
 made durable before.
 """
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
@@ -57,6 +58,7 @@ class Central:
         signing: makes checkpoints of the ledger; without it there are none.
         systems: whom central drives.
         ownership: which part of all this is this central's; by default everything.
+        wiped: False: what was destroyed may still be in the database's log.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Central:
         signing: Signing | None = None,
         systems: Systems | None = None,
         ownership: Ownership | None = None,
+        wiped: bool = True,
     ) -> None:
         """See the class."""
         self._connection = connection
@@ -86,7 +89,7 @@ class Central:
         self._now_ms = 0
         self._reviewed_ms = 0
         self._reviewed_sku = ""
-        self._unwiped = False
+        self._unwiped = not wiped
         self._unsure = True
         self._systems = systems or Systems()
         with transaction(connection):
@@ -182,16 +185,22 @@ class Central:
         try:
             with transaction(self._connection) as connection:
                 ends = streams.load_feed_ends(connection)
-                behind = [
-                    x for x, line in self._lines.items()
-                    if self._ownership.owns(x) and line.stream.feed_next != ends.get(x)
-                ]  # fmt: skip
+                behind = any(
+                    self._ownership.owns(x) and line.stream.feed_next != ends.get(x)
+                    for x, line in self._lines.items()
+                )
                 if behind or streams.load_end(connection, topics.HUB) != self._hub.sequence:
                     self._remember(elapsed_ms)
         except StorageError as error:
             _log.error("feeds_not_read", detail=str(error))
             return []
-        return self._pump(behind, elapsed_ms) + self._send(elapsed_ms)
+        # All: what another has written may have been read in a turn that was about other edges.
+        return self._pump(self._lines, elapsed_ms) + self._send(elapsed_ms)
+
+    def disconnected(self) -> None:
+        """The wire is gone: others are to serve what this one served."""
+        with contextlib.suppress(StorageError), transaction(self._connection) as connection:
+            self._ownership.resign(connection)
 
     def _divide(self, elapsed_ms: int) -> list[Message]:
         """See who is there to share the edges; returns what is due to those taken."""
@@ -208,6 +217,7 @@ class Central:
         for edge_id in taken:
             self._lines[edge_id].window.go_back()
         if self._ownership.leads and not led:
+            self._unwiped = True  # Who led before may have left it to us.
             self._post.start_over()
             self._vigil.start_over()
         if taken or self._ownership.leads != led:
@@ -243,10 +253,10 @@ class Central:
 
     def _sort(self, message: Message, said: Burst, out: list[Message], elapsed_ms: int) -> None:
         device, kind = topics.parse_up(message.topic)
-        if len(message.payload) > BATCH_BYTES_MAX and kind not in admin.DOCUMENTS:
-            raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
         if not self._serves(device, kind, elapsed_ms):
             return
+        if len(message.payload) > BATCH_BYTES_MAX and kind not in admin.DOCUMENTS:
+            raise PayloadTooLargeError(f"{len(message.payload)} bytes", place=kind)
         if device in self._systems.by_name:
             said.reports.append(answers.read(device, kind, message.payload))
         elif device == ADMIN and kind in admin.REQUESTS:
@@ -292,6 +302,8 @@ class Central:
                 self._unwiped = True
                 answer = msgspec.structs.replace(answer, pending=not self._wipe())
         except PointsmanError as error:
+            if not self._ownership.leads:
+                return []  # Another leads since the connection was lost, and answers.
             answer = admin.refusal(error)
         self._take_over(outcome, elapsed_ms)
         reply = Message(topics.down(ADMIN, kind), msgspec.json.encode(answer))

@@ -57,7 +57,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
     with locked(config.data_dir / "workers" / worker if worker else config.data_dir):
         connection = open_database(config.location, shared=bool(worker))
         try:
-            keyring = _keyring(config, connection)
+            keyring, wiped = _keyring(config, connection)
             make_key(config.key_file)
             signing = Signing(
                 connection,
@@ -71,7 +71,7 @@ async def serve(config: Config, stop: asyncio.Event | None = None, worker: str =
                 let_in(connection)
             central = Central(
                 connection, policy, keyring, past_orders=config.past_orders, signing=signing,
-                systems=config.driven, ownership=Worker() if worker else Sole(),
+                systems=config.driven, ownership=Worker() if worker else Sole(), wiped=wiped,
             )  # fmt: skip
             _check_names(central)
             link = Link(config.broker, central, make_clock(config.clock), worker)
@@ -100,7 +100,7 @@ def _check_names(central: Central) -> None:
         )
 
 
-def _keyring(config: Config, connection: Database) -> Keyring:
+def _keyring(config: Config, connection: Database) -> tuple[Keyring, bool]:
     path = config.vault_key
     keyring = keyfile.open_keyring(path, fresh=vault.is_empty(connection))
     if keyring.rotating and not is_alone(connection):
@@ -109,10 +109,10 @@ def _keyring(config: Config, connection: Database) -> Keyring:
             place="vault_key_file",
             expected="all workers stopped before one is started with a new key",
         )
-    vault.prepare(connection, keyring)
+    wiped = vault.prepare(connection, keyring)
     if keyring.rotating:
         keyfile.drop_old(path)
-    return keyring
+    return keyring, wiped
 
 
 def _policy(escrow: Escrow) -> DemandPolicy:

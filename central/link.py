@@ -129,7 +129,10 @@ class Link:
             started_s = time.monotonic()
             try:
                 async with connect(self._broker, self._identifier) as client:
-                    await self._serve(client)
+                    try:
+                        await self._serve(client)
+                    finally:
+                        self._central.disconnected()
             except* (aiomqtt.MqttError, LinkError, ConfigError) as errors:
                 if time.monotonic() - started_s > BACKOFF_S_MAX:
                     back_off_s = BACKOFF_S_MIN

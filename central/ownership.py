@@ -13,8 +13,6 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, text
 
-from central.postgres import WRITING
-
 EVERY_MS: Final = 1_000
 """How often the edges are divided anew; an edge of a dead worker waits about so long."""
 
@@ -35,9 +33,11 @@ _HELD: Final = text(
     f"SELECT (classid::bigint << 32) | objid::bigint {_OF_DATABASE} AND objsubid = 1"
 )
 _LIVING: Final = text(
-    f"SELECT count(DISTINCT pid) {_OF_DATABASE} "
-    f"AND (classid, objid, objsubid) = ({WRITING[0]}, {WRITING[1]}, 2)"
+    f"SELECT count(DISTINCT pid) {_OF_DATABASE} AND objsubid = 1 "
+    "AND (classid::bigint << 32) | objid::bigint = :key"
 )
+_SERVE: Final = text("SELECT pg_advisory_lock_shared(:key)")
+_LEAVE: Final = text("SELECT pg_advisory_unlock_shared(:key)")
 
 
 class Ownership(Protocol):
@@ -66,6 +66,9 @@ class Ownership(Protocol):
     def divide(self, connection: Connection, edge_ids: Iterable[str]) -> list[str]:
         """Look how many share all these edges; returns those taken. Inside a transaction."""
 
+    def resign(self, connection: Connection) -> None:
+        """Give everything back: nobody is heard any more. Inside a transaction."""
+
 
 class Sole:
     """A central that has the database for itself."""
@@ -93,6 +96,9 @@ class Sole:
         """There is nothing to divide."""
         return []
 
+    def resign(self, connection: Connection) -> None:
+        """There is nobody to take it."""
+
 
 class Worker:
     """One of several centrals; see `Ownership`. What it holds, it holds by its connection."""
@@ -103,6 +109,7 @@ class Worker:
         self.crowded = False
         self._mine: set[str] = set()
         self._turn = _NONE
+        self._serving = False
         self._divided_ms: int | None = None
 
     def owns(self, edge_id: str) -> bool:
@@ -134,8 +141,11 @@ class Worker:
     def divide(self, connection: Connection, edge_ids: Iterable[str]) -> list[str]:
         """Take of what nobody has, and give back, until this worker has its part."""
         self._attend(connection)
+        if not self._serving:
+            connection.execute(_SERVE, {"key": _SERVING})
+            self._serving = True
         self.leads = self.leads or bool(self._try(connection, [_LEADER]))
-        workers = connection.execute(_LIVING).scalar_one()
+        workers = connection.execute(_LIVING, {"key": _SERVING}).scalar_one()
         self.crowded = workers > 1
         keys = {_key(edge_id): edge_id for edge_id in edge_ids}
         part = -(-len(keys) // workers)
@@ -152,11 +162,21 @@ class Worker:
         self._mine |= set(taken)
         return taken
 
+    def resign(self, connection: Connection) -> None:
+        """Edges and lead; a worker without a broker would keep them from those that have one."""
+        self._attend(connection)
+        held = [_key(edge_id) for edge_id in sorted(self._mine)] + [_LEADER] * self.leads
+        if held:
+            connection.execute(_GIVE_BACK, {"keys": held})
+        if self._serving:
+            connection.execute(_LEAVE, {"key": _SERVING})
+        self._mine, self.leads, self._serving, self._divided_ms = set(), False, False, None
+
     def _attend(self, connection: Connection) -> None:
         """With another connection all locks are gone, and what the last turn has done is unsure."""
         if _MARK not in connection.info:
             connection.info[_MARK] = True
-            self._mine, self.leads, self._turn = set(), False, _NONE
+            self._mine, self.leads, self._turn, self._serving = set(), False, _NONE, False
 
     def _try(self, connection: Connection, keys: list[int]) -> list[int]:
         return [row.key for row in connection.execute(_TRY, {"keys": keys}) if row.taken]
@@ -174,3 +194,5 @@ def _number(name: str) -> int:
 
 _TURN: Final = _number("turn")
 _LEADER: Final = _number("leader")
+_SERVING: Final = _number("serving")
+"""Shared by all workers that hear a broker: among these the edges are divided."""

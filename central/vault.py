@@ -309,8 +309,11 @@ def is_empty(connection: Database) -> bool:
         return connection.execute(_LIVE.limit(1)).first() is None
 
 
-def prepare(connection: Database, keyring: Keyring) -> None:
+def prepare(connection: Database, keyring: Keyring) -> bool:
     """Before central serves: see that the key fits, move to the newest, seal what was plain.
+
+    Returns:
+        Whether the log is empty of what was overwritten; not while somebody reads.
 
     Raises:
         ConfigError: the master key is not the one of this database.
@@ -331,7 +334,7 @@ def prepare(connection: Database, keyring: Keyring) -> None:
     if adopted:
         # Deleted rows stay readable in the file until it is written anew, once.
         compact(connection)
-    wipe_log(connection)
+    return wipe_log(connection)
 
 
 def _check(connection: Connection, keyring: Keyring) -> None:

@@ -102,7 +102,7 @@ class Event(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 # JSON writes it only so, and databases take it in no text. (CloudEvents forbids it in attributes.)
-_NUL: Final = rb"\u0000"
+NUL: Final = rb"\u0000"
 _event_decoder = msgspec.json.Decoder(Event)
 _batch_decoder = msgspec.json.Decoder(Annotated[list[Raw], Meta(max_length=BATCH_EVENTS_MAX)])
 _data_decoders: dict[str, msgspec.json.Decoder[Any]] = {
@@ -118,7 +118,7 @@ def decode_event(payload: bytes | Raw) -> Event:
         NotJsonError: not JSON, or nested too deeply.
         InvalidEnvelopeError: an attribute is missing, malformed or out of bounds.
     """
-    if _NUL in bytes(payload):
+    if NUL in bytes(payload):
         raise InvalidEnvelopeError("a string has the character U+0000", expected="text without it")
     try:
         return _event_decoder.decode(payload)

@@ -14,7 +14,7 @@ from central.api.problems import ProblemError, problem_of
 from central.api.replies import JSON, reply, single
 from central.api.service import Here, Service, token_of
 from shared.clock import to_ms
-from shared.envelope import Event, decode_data, decode_event, make_event
+from shared.envelope import NUL, Event, decode_data, decode_event, make_event
 from shared.errors import NotJsonError, PointsmanError, split_error
 from shared.events import InputRejected, OrderAccepted, Payment
 from shared.ids import order_id as order_id_of
@@ -191,6 +191,11 @@ async def _payment_of(request: Request[Any, Any, Any]) -> Payment:
             408, "request_timeout", "the body does not come", place="body",
             expected=f"all of it within {BODY_S_MAX:g} s",
         ) from None  # fmt: skip
+    if NUL in body:
+        raise ProblemError(
+            422, "invalid_data", "a string has the character U+0000", place="$",
+            expected="text without it",
+        )  # fmt: skip
     try:
         payment = _payments.decode(body)
         check_moments(payment, "$")

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -38,6 +38,9 @@ from central.followers.tables import (
 )
 from central.postgres import Server, patience
 from shared.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    import psycopg
 
 FOLDER: Final = "followers"
 FILE_NAME: Final = "followers.db"
@@ -93,12 +96,14 @@ def open_store(location: Location, *, daemon: bool = False) -> "Store":
         ConfigError: it cannot be opened, or is of another version, or another daemon follows.
     """
     try:
-        connection = _file(location) if isinstance(location, Path) else _server(location)
+        connection = (
+            _file(location) if isinstance(location, Path) else _server(location, alone=daemon)
+        )
     except (OSError, SQLAlchemyError) as error:
         raise _unusable(error) from None
     store = Store(connection)
     try:
-        _prepare(connection, alone=daemon and connection.dialect.name == "postgresql")
+        _prepare(connection)
     except SQLAlchemyError as error:
         store.close()
         raise _unusable(error) from None
@@ -116,7 +121,7 @@ def _unusable(error: Exception) -> ConfigError:
     )
 
 
-def _prepare(connection: Connection, *, alone: bool) -> None:
+def _prepare(connection: Connection) -> None:
     with connection.begin():
         metadata.create_all(connection)
         found = connection.scalar(select(followers_version.c.version))
@@ -127,12 +132,6 @@ def _prepare(connection: Connection, *, alone: bool) -> None:
                 f"the followers' database has version {found}",
                 place="data_dir",
                 expected=f"version {SCHEMA_VERSION}; run the program version that made it",
-            )
-        if alone and not connection.scalar(select(func.pg_try_advisory_lock(_ONE_DAEMON))):
-            raise ConfigError(
-                "another `central follow` works on this database",
-                place="database",
-                expected="one for each database",
             )
 
 
@@ -157,7 +156,7 @@ def _file(path: Path) -> Connection:
     return engine.connect()
 
 
-def _server(server: Server) -> Connection:
+def _server(server: Server, *, alone: bool) -> Connection:
     # A schema of their own: central looks at its own to see whether the database is new.
     url = server.dialled()
     engine = create_engine(
@@ -166,10 +165,22 @@ def _server(server: Server) -> Connection:
         hide_parameters=True,
         connect_args=patience(url) | {"options": f"-c search_path={SCHEMA}"},
     )
+    if alone:
+        # With the connection goes the lock: who connects again must get it again.
+        event.listen(engine, "connect", _be_alone)
     connection = engine.connect()
     with connection.begin():
         connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
     return connection
+
+
+def _be_alone(connection: "psycopg.Connection[Any]", _: object) -> None:
+    import psycopg
+
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [_ONE_DAEMON]).fetchone()
+    connection.commit()
+    if not (row and row[0]):
+        raise psycopg.OperationalError("another `central follow` works on this database")
 
 
 _earlier = deliveries.alias("earlier")

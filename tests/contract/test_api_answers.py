@@ -246,6 +246,7 @@ def test_an_order_that_is_no_payment_is_refused_before_it_goes_anywhere(api):
         (b"\xff", 400, "not_json", "body"),
         (b"[" * 100_000, 422, "invalid_data", "$"),
         (b"{}", 422, "invalid_data", "$"),
+        (b'{"contact": {"name": "a\\u0000b"}}', 422, "invalid_data", "$"),
         (b'{"payment_id": 5}', 422, "invalid_data", "$.payment_id"),
         (b" " * (PAYLOAD_BYTES_MAX + 1), 413, "payload_too_large", "request"),
     ]:

@@ -15,7 +15,7 @@ from central.followers.republish import FOLLOWER
 from central.followers.store import Delivery, open_store
 from central.followers.tail import Tail
 from central.tables import ledger
-from shared.errors import ConfigError
+from shared.errors import ConfigError, StorageError
 
 
 @pytest.fixture
@@ -125,6 +125,19 @@ def test_one_daemon_follows_a_database_and_its_tables_are_apart_from_central_s(s
     first.close()
     beside.close()
     open_store(server, daemon=True).close()
+
+
+def test_a_daemon_that_lost_its_connection_goes_on_only_if_no_other_follows(server, postgresql):
+    first = open_store(server, daemon=True)
+    postgresql.hang_up(server.url().database)
+    with pytest.raises(StorageError):
+        first.cursor("erp")
+    second = open_store(server, daemon=True)
+    with pytest.raises(StorageError, match="another"):
+        first.cursor("erp")
+    second.close()
+    assert first.cursor("erp") is None
+    first.close()
 
 
 def deliveries(orders):

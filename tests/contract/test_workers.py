@@ -237,6 +237,38 @@ def test_a_grant_that_one_worker_has_written_is_sent_by_the_worker_of_its_edge(p
         assert other.central.catch_up(other.elapsed_ms) == []
 
 
+def test_a_grant_is_sent_by_the_worker_of_its_edge_though_it_was_busy_with_another(place):
+    edges = {x: ScriptedEdge(x) for x in EDGES}
+    with workers(place) as stages:
+        tell_all(stages, Message(topics.up("admin", "network"), document(1, EDGES)))
+        divide(*stages)
+        tell_all(stages, *(edge.hello() for edge in edges.values()))
+        other = next(stage for stage in stages if len(owned(stage)) == 2)
+        teller = next(stage for stage in stages if stage is not other)
+        (told,) = owned(teller)
+        busy, waiting = sorted(owned(other))
+        edges[told].say(received("dc", A=30))
+        teller.tell(edges[told].batch())
+        edges[busy].say(received("s-e1", A=1))
+        out = other.tell(edges[busy].batch())
+        out += other.central.catch_up(other.elapsed_ms)
+        assert granted(waiting, out)
+
+
+def test_a_worker_without_a_broker_leaves_its_edges_and_the_lead_to_those_that_have_one(place):
+    with workers(place) as (one, two):
+        tell_all((one, two), Message(topics.up("admin", "network"), document(1, EDGES)))
+        divide(one, two)
+        one.central.disconnected()
+        assert not owned(one)
+        two.tick(EVERY_MS)
+        assert owned(two) == set(EDGES)
+        assert two.admin("fence", edge_id="e1")["epoch"] >= 1
+        one.tick(0)
+        divide(two, one)
+        assert {len(owned(one)), len(owned(two))} == {1, 2}
+
+
 def test_a_fence_by_the_leader_counts_for_what_another_worker_has_read_ahead(place):
     with workers(place) as (one, two):
         edge = ScriptedEdge("e1")
