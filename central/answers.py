@@ -12,15 +12,13 @@ from shared.clock import to_datetime
 from shared.envelope import Event, decode_data, decode_event, encode_event, make_event
 from shared.errors import (
     InvalidEnvelopeError,
-    PayloadTooLargeError,
     PointsmanError,
-    TopicMismatchError,
-    UnknownTypeError,
 )
 from shared.events import Data, InputRejected, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
 from shared.masking import with_masked_texts
-from shared.moments import check_moments, check_time
+from shared.moments import check_moments
+from shared.reception import check_size, decode_from
 from shared.systems import SYSTEM_UP, AboutOrder, ReportRecorded, StatusReported
 
 _TYPES: Final = frozenset(type_of(kind) for kind in SYSTEM_UP)
@@ -53,30 +51,8 @@ def read(system: str, kind: str, payload: bytes) -> Report:
     Raises:
         PointsmanError: a subclass that says what is wrong, where, and what was expected.
     """
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise PayloadTooLargeError(
-            f"the message has {len(payload)} bytes", expected=f"at most {PAYLOAD_BYTES_MAX} bytes"
-        )
-    event = decode_event(payload)
-    if event.source != topics.device_source(system):
-        raise TopicMismatchError(
-            f"source {event.source!r} on the topic of system {system!r}",
-            place="$.source",
-            expected=topics.device_source(system),
-        )
-    if event.type not in _TYPES:
-        raise UnknownTypeError(
-            f"{event.type[:100]!r} is not an event type that systems publish",
-            place="$.type",
-            expected="one of " + ", ".join(sorted(_TYPES)),
-        )
-    if event.type != f"pointsman.{kind}.v1":
-        raise TopicMismatchError(
-            f"type {event.type!r} on a topic for {kind[:100]!r}",
-            place="$.type",
-            expected="the topic's last level is the middle of the type",
-        )
-    _check_own(event)
+    check_size(len(payload))
+    event = decode_from(system, kind, payload, _TYPES, "system")
     data = decode_data(event)
     assert isinstance(data, AboutOrder), event.type
     if not isinstance(data, StatusReported) and event.causationid is None:
@@ -143,12 +119,3 @@ def is_same(event: Event, data: AboutOrder, entry: Event) -> bool:
 
 def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
-
-
-def _check_own(event: Event) -> None:
-    for name in ("sequence", "epoch", "hlc"):
-        if getattr(event, name) is not None:
-            raise InvalidEnvelopeError(
-                f"a system sets {name}", place=f"$.{name}", expected="left out: central fills it"
-            )
-    check_time(event.time)

@@ -36,7 +36,7 @@ from central.export_lines import (
     ReplayLine,
     checkpoint_line,
     encode,
-    entry_line,
+    lines_of,
     opened,
     read_lines,
 )
@@ -165,12 +165,7 @@ def _lines_of(connection: Database, walk: Walk, folder: Path | None) -> Generato
                 continue
             position, edge_id, epoch, sequence, digest, raw = row[:6]
             walk.take(position, edge_id, epoch, sequence, raw, digest)
-            poison = faults.get((edge_id, epoch, sequence))
-            yield entry_line(
-                position, edge_id, epoch, sequence, digest, raw, row.received_ms, poison
-            )
-            for key in replays.get(position, ()):
-                yield ReplayLine(edge_id=key[0], epoch=key[1], sequence=key[2])
+            yield from lines_of(row, faults, replays)
     ends = ledger.load_ends(connection)
     walk.end(ends)
     yield Last(streams=[Head(x, epoch, at, head.hex()) for x, epoch, at, head in ends if epoch])

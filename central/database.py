@@ -102,6 +102,21 @@ def open_reader(location: Location) -> Connection:
 
 
 @contextlib.contextmanager
+def reading(location: Location) -> Iterator[Connection]:
+    """One transaction of a reader, closed behind it.
+
+    Raises:
+        ConfigError: see `open_reader`.
+    """
+    connection = open_reader(location)
+    try:
+        with connection.begin():
+            yield connection
+    finally:
+        close_database(connection)
+
+
+@contextlib.contextmanager
 def _opening(
     location: Location, *, reading: bool, vfs: str = "", shared: bool = False
 ) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, update
 
-from central.database import Location, close_database, open_reader, upsert
+from central.database import Location, reading, upsert
 from central.evidence import DeviceHealth, Fault
 from central.stream import Entry
 from central.tables import devices, ledger, streams
@@ -239,13 +239,9 @@ def read_devices(location: Location) -> tuple[list[DeviceState], list[EdgeSeen]]
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            rows = [row for found in load_devices(connection).values() for row in found]
-            rows.sort(key=lambda x: (_ORDER[x.status], x.edge_id, x.device, x.part, x.fault))
-            heard = select(streams.c.edge_id, streams.c.last_seen_ms)
-            seen = heard.where(streams.c.edge_id != HUB).order_by(streams.c.edge_id)
-            return rows, [EdgeSeen(*row) for row in connection.execute(seen)]
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        rows = [row for found in load_devices(connection).values() for row in found]
+        rows.sort(key=lambda x: (_ORDER[x.status], x.edge_id, x.device, x.part, x.fault))
+        heard = select(streams.c.edge_id, streams.c.last_seen_ms)
+        seen = heard.where(streams.c.edge_id != HUB).order_by(streams.c.edge_id)
+        return rows, [EdgeSeen(*row) for row in connection.execute(seen)]

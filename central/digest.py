@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import BigInteger, Connection, Select, cast, func, or_, select
 
-from central.database import Location, close_database, open_reader
+from central.database import Location, reading
 from central.history import load_archives
 from central.tables import (
     accounts,
@@ -60,12 +60,8 @@ def read_digests(location: Location) -> dict[str, Digest]:
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            return digests(connection)
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        return digests(connection)
 
 
 def total(found: dict[str, Digest]) -> str:

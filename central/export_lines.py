@@ -1,9 +1,9 @@
 """The lines of a file that holds a ledger, or a part of one: see `central.archive`."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Annotated, ClassVar, Final, Literal, TypeAlias, cast
+from typing import IO, Annotated, Any, ClassVar, Final, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -129,6 +129,25 @@ def entry_line(
     if b"\n" in raw:
         return PackedLine(**asdict(place), event=raw)
     return EntryLine(**asdict(place), event=Raw(raw))
+
+
+def lines_of(
+    row: Any,
+    faults: Mapping[tuple[str, int, int], tuple[str, str]],
+    replays: Mapping[int, Iterable[tuple[str, int, int]]],
+) -> Iterator[AnyLine]:
+    """The lines of an entry: itself, and what got its effect when the ledger ended with it.
+
+    Args:
+        row: of `central.ledger.rows_of`, or `central.history.Row`.
+        faults: code and detail of each entry that has no effect.
+        replays: by position, the entries that got theirs there.
+    """
+    position, edge_id, epoch, sequence, digest, raw, received_ms = row[:7]
+    poison = faults.get((edge_id, epoch, sequence))
+    yield entry_line(position, edge_id, epoch, sequence, digest, raw, received_ms, poison)
+    for replayed in replays.get(position, ()):
+        yield ReplayLine(edge_id=replayed[0], epoch=replayed[1], sequence=replayed[2])
 
 
 def checkpoint_line(signed: Signed) -> CheckpointLine:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from central.chains import BrokenError, Verdict
 from central.checkpoint import Signed
-from central.database import Location, close_database, open_reader
+from central.database import Location, reading
 from central.export_lines import EntryLine, PackedLine, read_lines
 from central.tables import archives
 
@@ -78,12 +78,8 @@ def archived_through(location: Location) -> int:
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            return last_archived(connection)
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        return last_archived(connection)
 
 
 def archived_rows(connection: Connection, folder: Path | None) -> Iterator[Row]:

@@ -16,13 +16,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from central.chains import BrokenError, Verdict, Walk
 from central.checkpoint import Head, Signatures, Signed, Signer
-from central.database import (
-    Location,
-    close_database,
-    count_on,
-    insert_all,
-    open_reader,
-)
+from central.database import Location, count_on, insert_all, reading
 from central.history import among, beside, chained, load_archives
 from central.stream import Entry, Stream
 from central.tables import checkpoints, epochs, ledger, streams
@@ -206,12 +200,8 @@ def verify_file(
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            return verify(connection, trusted, beside(location, folder), archived=archived)
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        return verify(connection, trusted, beside(location, folder), archived=archived)
 
 
 def received_over_ms(location: Location) -> int:
@@ -221,12 +211,8 @@ def received_over_ms(location: Location) -> int:
         ConfigError: there is no database.
     """
     at = ledger.c.received_ms
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            return connection.scalar(select(func.max(at) - func.min(at))) or 0
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        return connection.scalar(select(func.max(at) - func.min(at))) or 0
 
 
 def rows_of(connection: Connection) -> Generator[Any]:

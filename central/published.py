@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
-from central.database import Location, close_database, insert_all, open_reader
+from central.database import Location, insert_all, reading
 from central.tables import activations, networks, prices, sourcings
 
 
@@ -96,9 +96,5 @@ def read_history(location: Location) -> list[Activation]:
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            return [Activation(*row) for row in connection.execute(_HISTORY)]
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        return [Activation(*row) for row in connection.execute(_HISTORY)]

@@ -39,11 +39,10 @@ from central.export_lines import (
     First,
     Last,
     PackedLine,
-    ReplayLine,
     Start,
     checkpoint_line,
     encode,
-    entry_line,
+    lines_of,
     opened,
     read_lines,
 )
@@ -321,16 +320,12 @@ def _lines_of(connection: Connection, part: Part) -> Iterator[AnyLine]:
     due = next(signed)
     with closing(ledger.rows_of(connection)) as rows:
         for row in rows:
-            position, edge_id, epoch, sequence, digest, raw, received_ms = row[:7]
-            if position > part.cut:
+            if row.position > part.cut:
                 break
-            if position > due.position:
+            if row.position > due.position:
                 yield checkpoint_line(due)
                 due = next(signed)
-            poison = faults.get((edge_id, epoch, sequence))
-            yield entry_line(position, edge_id, epoch, sequence, digest, raw, received_ms, poison)
-            for key in replays.get(position, ()):
-                yield ReplayLine(edge_id=key[0], epoch=key[1], sequence=key[2])
+            yield from lines_of(row, faults, replays)
     yield checkpoint_line(due)
     yield Last(streams=part.heads)
 

@@ -29,10 +29,9 @@ from central.database import (
     Database,
     Location,
     chunks,
-    close_database,
     compact,
     insert_all,
-    open_reader,
+    reading,
     rows_in,
     transaction,
     upsert,
@@ -366,10 +365,6 @@ def read_accesses(location: Location) -> list[Access]:
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            rows = connection.execute(select(accesses).order_by(accesses.c.number.desc()))
-            return [Access(*row) for row in rows]
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        rows = connection.execute(select(accesses).order_by(accesses.c.number.desc()))
+        return [Access(*row) for row in rows]

@@ -6,16 +6,7 @@ from typing import Final
 from msgspec.structs import asdict
 from sqlalchemy import Connection, delete, literal_column, select, tuple_
 
-from central.database import (
-    Location,
-    chunks,
-    close_database,
-    insert_all,
-    open_reader,
-    rows_in,
-    upsert,
-    where_in,
-)
+from central.database import Location, chunks, insert_all, reading, rows_in, upsert, where_in
 from central.desk import Desk, Misfit, Order, Task, Waiting
 from central.stream import Entry
 from central.tables import exceptions, orders, poison, replays, tasks, waiting
@@ -124,16 +115,11 @@ def read_poison(location: Location) -> list[tuple[str, int, int, str, str]]:
     Raises:
         ConfigError: there is no database.
     """
-    connection = open_reader(location)
-    try:
-        with connection.begin():
-            query = select(poison).order_by(poison.c.edge_id, poison.c.epoch, poison.c.sequence)
-            return [
-                (x.edge_id, x.epoch, x.sequence, x.code, x.detail)
-                for x in connection.execute(query)
-            ]
-    finally:
-        close_database(connection)
+    with reading(location) as connection:
+        query = select(poison).order_by(poison.c.edge_id, poison.c.epoch, poison.c.sequence)
+        return [
+            (x.edge_id, x.epoch, x.sequence, x.code, x.detail) for x in connection.execute(query)
+        ]
 
 
 def drop_poison(

@@ -5,20 +5,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.commands import FromDevice
-from shared.envelope import CONTENT_TYPE, Event, decode_data, decode_event
+from shared.envelope import CONTENT_TYPE, decode_data, decode_event
 from shared.errors import (
     ContentTypeError,
-    InvalidEnvelopeError,
-    PayloadTooLargeError,
     PointsmanError,
     TopicMismatchError,
-    UnknownTypeError,
 )
 from shared.events import UP, type_of
 from shared.limits import PAYLOAD_BYTES_MAX
 from shared.masking import with_masked_texts
-from shared.moments import check_moments, check_time
-from shared.topics import device_source, parse_up
+from shared.moments import check_moments
+from shared.reception import check_size, decode_from
+from shared.topics import parse_up
 
 _TYPES: Final = {type_of(kind) for kind in UP}
 
@@ -51,11 +49,7 @@ def read(message: Message) -> FromDevice:
         PointsmanError: a subclass that says what is wrong, where, and what was expected.
     """
     device, kind = parse_up(message.topic)
-    if message.size > PAYLOAD_BYTES_MAX:
-        raise PayloadTooLargeError(
-            f"the message has {message.size} bytes",
-            expected=f"at most {PAYLOAD_BYTES_MAX} bytes",
-        )
+    check_size(message.size)
     content_type = message.content_type
     if content_type is not None and content_type.partition(";")[0].strip() != CONTENT_TYPE:
         raise ContentTypeError(
@@ -63,26 +57,7 @@ def read(message: Message) -> FromDevice:
             place="content type",
             expected=CONTENT_TYPE,
         )
-    event = decode_event(message.payload)
-    if event.source != device_source(device):
-        raise TopicMismatchError(
-            f"source {event.source!r} on the topic of device {device!r}",
-            place="$.source",
-            expected=device_source(device),
-        )
-    if event.type not in _TYPES:
-        raise UnknownTypeError(
-            f"{event.type!r} is not an event type that devices publish",
-            place="$.type",
-            expected="one of " + ", ".join(sorted(_TYPES)),
-        )
-    if event.type != f"pointsman.{kind}.v1":
-        raise TopicMismatchError(
-            f"type {event.type!r} on a topic for {kind[:100]!r}",
-            place="$.type",
-            expected="the topic's last level is the middle of the type",
-        )
-    _check_own(event)
+    event = decode_from(device, kind, message.payload, _TYPES, "device")
     data = decode_data(event)
     check_moments(data)
     return FromDevice(device, event, with_masked_texts(data))
@@ -105,15 +80,3 @@ def sender_of(message: Message) -> tuple[str | None, str]:
         except PointsmanError:
             pass
     return device, "sha256-" + hashlib.sha256(message.payload).hexdigest()[:32]
-
-
-def _check_own(event: Event) -> None:
-    """What the envelope's type cannot say: who may fill which attribute, and when was when."""
-    for name in ("sequence", "epoch", "hlc"):
-        if getattr(event, name) is not None:
-            raise InvalidEnvelopeError(
-                f"a device sets {name}",
-                place=f"$.{name}",
-                expected="left out: the edge fills it",
-            )
-    check_time(event.time)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from central.api.problems import ProblemError
 from shared.limits import SEQUENCE_MAX
 
 K = TypeVar("K")
+R = TypeVar("R")
 
 Text = Annotated[str, Meta(max_length=256, pattern="^[^\\x00]*$")]
 Number = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
@@ -37,10 +39,19 @@ def pair_key(page: Page) -> tuple[str, str] | None:
     return _key(page.cursor, _PAIR)
 
 
-def cursor(key: Any, *, more: bool) -> str | None:
-    """The cursor of what follows after a key."""
-    if not more:
-        return None
+def cut(rows: Sequence[R], wanted: Page, key: Callable[[R], Any]) -> tuple[Sequence[R], str | None]:
+    """The rows of a page, out of one more than it may have; and the cursor of what follows.
+
+    Args:
+        rows: at most one more than `wanted.limit`.
+        wanted: which page.
+        key: of a row, what the next page begins after.
+    """
+    page = rows[: wanted.limit]
+    return page, _cursor(key(page[-1])) if len(rows) > len(page) else None
+
+
+def _cursor(key: Any) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode("ascii").rstrip("=")
 
 

@@ -5,6 +5,7 @@ What others know of an order, of systems and of devices is in `central.api.sourc
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -41,9 +42,8 @@ def orders(db: Database, wanted: asked.Orders) -> answers.OrderPage:
         before=pages.text_key(wanted),
         rows_max=wanted.limit + 1,
     )
-    items = [_order(row) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return answers.OrderPage(items=items, next=pages.cursor(more and items[-1].order_id, more=more))
+    page, following = pages.cut(rows, wanted, attrgetter("order_id"))
+    return answers.OrderPage(items=[_order(row) for row in page], next=following)
 
 
 def order(db: Database, order_id: str, now_ms: int) -> answers.OrderDetail:
@@ -72,9 +72,8 @@ def events(db: Database, wanted: asked.Entries, *, whole: bool) -> answers.Entry
     known(db, wanted.order_id)
     after = pages.number_key(wanted) or 0
     rows = queries.entries_of(db, wanted.order_id, after=after, rows_max=wanted.limit + 1)
-    items = [entry_of(row, whole=whole) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return answers.EntryPage(items=items, next=pages.cursor(more and items[-1].position, more=more))
+    page, following = pages.cut(rows, wanted, attrgetter("position"))
+    return answers.EntryPage(items=[entry_of(row, whole=whole) for row in page], next=following)
 
 
 def acceptance(db: Database, order_id: str) -> bytes | None:
@@ -108,9 +107,8 @@ def tasks(db: Database, wanted: asked.Tasks, now_ms: int) -> answers.TaskPage:
         before=pages.text_key(wanted),
         rows_max=wanted.limit + 1,
     )
-    items = [_task(row, now_ms) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return answers.TaskPage(items=items, next=pages.cursor(more and items[-1].task_id, more=more))
+    page, following = pages.cut(rows, wanted, attrgetter("task_id"))
+    return answers.TaskPage(items=[_task(row, now_ms) for row in page], next=following)
 
 
 def exceptions(db: Database, wanted: asked.Exceptions) -> answers.ExceptionPage:
@@ -124,11 +122,8 @@ def exceptions(db: Database, wanted: asked.Exceptions) -> answers.ExceptionPage:
         before=pages.number_key(wanted),
         rows_max=wanted.limit + 1,
     )
-    items = [_exception(row) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return answers.ExceptionPage(
-        items=items, next=pages.cursor(more and items[-1].number, more=more)
-    )
+    page, following = pages.cut(rows, wanted, attrgetter("number"))
+    return answers.ExceptionPage(items=[_exception(row) for row in page], next=following)
 
 
 # Edges, stock, the ledger.
@@ -137,9 +132,8 @@ def exceptions(db: Database, wanted: asked.Exceptions) -> answers.ExceptionPage:
 def edges(db: Database, wanted: asked.Page) -> answers.EdgePage:
     """A page of edges."""
     rows = queries.page_of_streams(db, after=pages.text_key(wanted), rows_max=wanted.limit + 1)
-    items = [_edge(row) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return answers.EdgePage(items=items, next=pages.cursor(more and items[-1].edge_id, more=more))
+    page, following = pages.cut(rows, wanted, attrgetter("edge_id"))
+    return answers.EdgePage(items=[_edge(row) for row in page], next=following)
 
 
 def stock(db: Database, wanted: asked.Stocks) -> answers.StockPage:
@@ -151,10 +145,8 @@ def stock(db: Database, wanted: asked.Stocks) -> answers.StockPage:
         after=pages.pair_key(wanted),
         rows_max=wanted.limit + 1,
     )
-    items = _stocks(db, rows[: wanted.limit])
-    more = len(rows) > wanted.limit
-    key = (items[-1].node_id, items[-1].sku) if more else None
-    return answers.StockPage(items=items, next=pages.cursor(key, more=more))
+    page, following = pages.cut(rows, wanted, attrgetter("node_id", "sku"))
+    return answers.StockPage(items=_stocks(db, page), next=following)
 
 
 def cell(db: Database, node_id: str, sku: str) -> answers.StockDetail:

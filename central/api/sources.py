@@ -3,6 +3,7 @@
 Each function is called in one transaction.
 """
 
+from operator import attrgetter
 from typing import Final
 
 from central import queries
@@ -116,9 +117,8 @@ def differences(
             )
             for x in differences_of(db, system, words, after=after, rows_max=rest)
         ]  # fmt: skip
-    items, more = found[: wanted.limit], len(found) > wanted.limit
-    key = (items[-1].system, items[-1].order_id) if more else None
-    return answers.DifferencePage(items=items, next=pages.cursor(key, more=more))
+    page, following = pages.cut(found, wanted, attrgetter("system", "order_id"))
+    return answers.DifferencePage(items=list(page), next=following)
 
 
 def devices(db: Database, wanted: asked.Devices) -> answers.DevicePage:
@@ -131,10 +131,8 @@ def devices(db: Database, wanted: asked.Devices) -> answers.DevicePage:
         after=pages.pair_key(wanted),
         rows_max=wanted.limit + 1,
     )
-    more = len(found) > wanted.limit
-    items = [_device(rows) for rows in found[: wanted.limit]]
-    key = (items[-1].edge_id, items[-1].device) if more else None
-    return answers.DevicePage(items=items, next=pages.cursor(key, more=more))
+    page, following = pages.cut(found, wanted, lambda rows: (rows[0].edge_id, rows[0].device))
+    return answers.DevicePage(items=[_device(rows) for rows in page], next=following)
 
 
 def _device(rows: list[DeviceState]) -> answers.Device:

@@ -3,6 +3,7 @@
 # Never fails: what needs it is skipped, and named, by the tests themselves.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
+. "$(dirname "$0")/apt.sh"
 
 missing=
 for program in mosquitto mosquitto_passwd; do
@@ -10,25 +11,11 @@ for program in mosquitto mosquitto_passwd; do
 done
 [ -n "$missing" ] || exit 0
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing Mosquitto for the tests (missing:$missing)"
-    export DEBIAN_FRONTEND=noninteractive
-    # Debian starts what it installs. The tests start their own brokers, on ports of their
-    # own: no service shall hold port 1883 because of us.
-    policy=/usr/sbin/policy-rc.d
-    if ! [ -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' >$policy
-        chmod 755 $policy
-        trap 'rm -f $policy' EXIT
-        trap 'exit 130' INT TERM
-    fi
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null &&
-        case $missing in
-        # The service is new here: it shall not start with the machine either.
-        *" mosquitto "* | *" mosquitto") systemctl disable --now mosquitto >/dev/null 2>&1 ;;
-        esac
-fi
+apt_install "Mosquitto for the tests (missing:$missing)" mosquitto mosquitto-clients &&
+    case $missing in
+    # The service is new here: it shall not start with the machine either.
+    *" mosquitto "* | *" mosquitto") systemctl disable --now mosquitto >/dev/null 2>&1 ;;
+    esac
 
 if command -v mosquitto >/dev/null && command -v mosquitto_passwd >/dev/null; then
     exit 0

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -140,17 +141,19 @@ def test_a_planner_publishes_rules_and_prices_to_a_running_edge_and_takes_them_b
         assert one.stop() == 0
 
 
+async def ask_central(centre: str, *arguments: str, status: int = 0) -> str:
+    """What a command of an operator prints."""
+    arguments = ("central", *arguments, "-c", centre)
+    done = await asyncio.to_thread(run.invoke, app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == status, done.output
+    return done.output
+
+
 async def test_an_operator_lists_poison_reads_it_again_and_fences_an_edge(
     wan: Broker, tmp_path: Path
 ) -> None:
     centre = central_file(tmp_path, wan)
-
-    async def asked(*arguments: str, status: int = 0) -> str:
-        arguments = ("central", *arguments, "-c", centre)
-        done = await asyncio.to_thread(run.invoke, app, arguments, env={"COLUMNS": "200"})
-        assert done.exit_code == status, done.output
-        return done.output
-
+    asked = partial(ask_central, centre)
     daemon = Daemon("central", "run", "-c", centre)
     try:
         daemon.until("ready")
@@ -179,13 +182,7 @@ async def test_a_contact_is_shown_forgotten_and_recorded_and_survives_a_new_mast
     wan: Broker, tmp_path: Path
 ) -> None:
     centre = central_file(tmp_path, wan)
-
-    async def asked(*arguments: str, status: int = 0) -> str:
-        arguments = ("central", *arguments, "-c", centre)
-        done = await asyncio.to_thread(run.invoke, app, arguments, env={"COLUMNS": "200"})
-        assert done.exit_code == status, done.output
-        return done.output
-
+    asked = partial(ask_central, centre)
     daemon = Daemon("central", "run", "-c", centre)
     try:
         assert daemon.until("master_key_made")
