@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from central.desk import Misfit, OrderState
+from central.desk import SETTLED, Misfit, OrderState
 from shared.clock import to_datetime, to_ms
 from shared.envelope import Event
 from shared.events import Data, OrderCancelled, PickReport, type_of
@@ -33,9 +33,6 @@ from shared.topics import HUB, device_of
 
 Outcome: TypeAlias = Literal["done", "refused", "failed", "misfit", "withdrawn"]
 """How a command ended. "misfit": the answer came when it could have no effect any more."""
-
-GONE: Final = frozenset({"shipped", "delivered", "cancelled"})
-"""Orders in these states hold nothing that a lock could keep."""
 
 
 class Awaited(Struct):
@@ -216,7 +213,7 @@ class Dealings:
         match data:
             case InventoryLocked() | MessageSent():
                 self._close(row.command_id, event, "done")
-            case InventoryLockRefused(reason=reason) if order in GONE:
+            case InventoryLockRefused(reason=reason) if order in SETTLED:
                 self._close(row.command_id, event, "misfit")
                 detail = f"{said}, and the order is {order} already: {reason}"
                 return [Misfit("refused_too_late", detail, data.order_id)]

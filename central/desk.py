@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +13,10 @@ OrderState = Literal[
     "accepted", "parked", "part_parked", "planned", "picking", "packed", "shipped", "delivered",
     "cancelled",
 ]  # fmt: skip
+
+
+SETTLED: Final[frozenset[OrderState]] = frozenset({"shipped", "delivered", "cancelled"})
+"""Orders in these states hold nothing at a node any more."""
 
 
 class Order(Struct):

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, bindparam, select
 
 from central.database import chunks, rows_in
+from central.desk import SETTLED
 from central.tables import ledger, orders, tasks
 from shared.clock import to_ms
 from shared.envelope import decode_data, decode_event
@@ -14,19 +15,14 @@ from shared.events import Data, OrderAccepted, OrderCancelled, PickReport, PickR
 from shared.topics import HUB
 
 
-def acceptance(connection: Connection, order_id: str, edge_id: str) -> bytes | None:
-    """The bytes of an edge's `order.accepted` for an order."""
-    query = (
-        select(ledger.c.raw)
-        .where(
-            ledger.c.correlation_id == order_id,
-            ledger.c.edge_id == edge_id,
-            ledger.c.type == type_of(OrderAccepted),
-        )
-        .order_by(ledger.c.position)
-        .limit(1)
+def acceptance(connection: Connection, order_id: str, edge_id: str | None = None) -> bytes | None:
+    """The bytes of the first `order.accepted` of an order; or of an edge's."""
+    query = select(ledger.c.raw).where(
+        ledger.c.correlation_id == order_id, ledger.c.type == type_of(OrderAccepted)
     )
-    return connection.scalar(query)
+    if edge_id is not None:
+        query = query.where(ledger.c.edge_id == edge_id)
+    return connection.scalar(query.order_by(ledger.c.position).limit(1))
 
 
 class Buyer(NamedTuple):
@@ -75,7 +71,7 @@ def past_of(
     mine = (ledger.c.edge_id == edge_id) & (ledger.c.type == type_of(OrderAccepted))
     newest = select(ledger.c.correlation_id).where(mine)
     newest = newest.order_by(ledger.c.position.desc()).limit(settled_max)
-    settled = orders.c.state.in_(("shipped", "delivered", "cancelled"))
+    settled = orders.c.state.in_(SETTLED)
     accepted = select(ledger.c.correlation_id).where(mine)
     unsettled = select(orders.c.order_id).where(orders.c.order_id.in_(accepted), ~settled)
     wanted = set(connection.scalars(newest)) | set(connection.scalars(unsettled))

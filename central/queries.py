@@ -24,14 +24,11 @@ from central.tables import (
     tasks,
     waiting,
 )
-from shared.events import OrderAccepted, type_of
 from shared.parts import SLOT_PREFIX
+from shared.tasks import UNSHIPPED
 from shared.topics import HUB
 
 Rows = Sequence[Row[Any]]
-
-OPEN_TASKS: Final = ("issued", "accepted", "completed", "packed")
-"""States of tasks that may still become late."""
 
 _EXCEPTIONS_OF_ORDER: Final = (
     select(func.count())
@@ -108,7 +105,7 @@ def page_of_tasks(
     t = tasks.c
     query = _narrowed(select(tasks), (t.state, state), (t.node_id, node_id), (t.order_id, order_id))
     if late_at_ms is not None:
-        query = query.where(t.promised_ms < late_at_ms, t.state.in_(OPEN_TASKS))
+        query = query.where(t.promised_ms < late_at_ms, t.state.in_(UNSHIPPED))
     if before is not None:
         query = query.where(t.task_id < before)
     return connection.execute(query.order_by(t.task_id.desc()).limit(rows_max)).all()
@@ -225,19 +222,6 @@ def entries_between(
     query = _narrowed(_ENTRIES, (ledger.c.type, type_), (ledger.c.correlation_id, order_id))
     query = query.where(ledger.c.position > after, ledger.c.position <= through)
     return connection.execute(query.order_by(ledger.c.position)).all()
-
-
-def last_position(connection: Connection) -> int:
-    """Where the ledger ends; 0: it is empty."""
-    return connection.scalar(select(func.max(ledger.c.position))) or 0
-
-
-def first_acceptance(connection: Connection, order_id: str) -> bytes | None:
-    """The bytes of the first `order.accepted` of an order."""
-    query = select(ledger.c.raw).where(
-        ledger.c.correlation_id == order_id, ledger.c.type == type_of(OrderAccepted)
-    )
-    return connection.scalar(query.order_by(ledger.c.position).limit(1))
 
 
 def last_checkpoint(connection: Connection) -> Row[Any] | None:

@@ -30,6 +30,7 @@ from central.database import (
     sole_writer,
     transaction,
 )
+from central.desk import SETTLED
 from central.digest import ledger_digest
 from central.export_lines import (
     AnyLine,
@@ -51,9 +52,8 @@ from central.history import Archived, beside, load_archives, sha256_of
 from central.tables import archives, awaited, orders, tasks, waiting
 from central.tables import ledger as ledger_table
 from shared.errors import ConfigError, PointsmanError
+from shared.tasks import UNSHIPPED
 
-SETTLED: Final = ("shipped", "delivered", "cancelled")
-_OPEN: Final = ("issued", "accepted", "completed", "packed")
 _TRIGGER: Final = "ledger_refuses_delete"
 _OLDEST: Final = (
     select(ledger_table.c.correlation_id, func.min(ledger_table.c.position))
@@ -223,7 +223,7 @@ def _oldest_unsettled(connection: Connection, young: int) -> Keep | None:
     ids = set(connection.scalars(select(orders.c.order_id).where(orders.c.state.not_in(SETTLED))))
     ids |= set(connection.scalars(select(waiting.c.order_id).distinct()))
     opened_tasks = select(tasks.c.order_id).where(
-        tasks.c.state.in_(_OPEN), tasks.c.order_id.is_not(None)
+        tasks.c.state.in_(UNSHIPPED), tasks.c.order_id.is_not(None)
     )
     ids |= set(connection.scalars(opened_tasks.distinct()))
     lately = set(connection.scalars(_SHIPPED_LATELY, {"after": young}))

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, NullPool, create_engine, event
 
+from shared import wal
 from shared.errors import StorageError
 
 FILE_NAME: Final = "central.db"
@@ -55,16 +56,7 @@ def wipe_log(connection: Connection) -> bool:
     """See `central.database.wipe_log`."""
     file = connection.connection.driver_connection
     assert isinstance(file, sqlite3.Connection)
-    try:
-        (before,) = file.execute("PRAGMA busy_timeout").fetchone()
-        file.execute("PRAGMA busy_timeout=0")  # the edges do not wait for a reader
-        try:
-            busy, _, _ = file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            file.execute(f"PRAGMA busy_timeout={before}")
-    except sqlite3.Error:
-        return False
-    return not busy
+    return wal.empty(file)
 
 
 def compact(connection: Connection) -> None:

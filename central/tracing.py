@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from central.database import Location, close_database, open_reader
-from central.dealings import GONE
+from central.desk import SETTLED
 from central.devices import load_health
 from central.evidence import (
     Awaited,
@@ -253,7 +253,7 @@ class _Witness:
                 event_id=x.command_id,
                 missed=x.missed_ms is not None,
                 # Goods that have left need no lock, and a message is not what they wait for.
-                blocks=x.step == "lock" and story.state not in GONE,
+                blocks=x.step == "lock" and story.state not in SETTLED,
                 last_seen_at=None if x.last_seen_ms is None else to_datetime(x.last_seen_ms),
             )
             for x in self._connection.execute(_AWAITED, {"order_id": story.order_id})

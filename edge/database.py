@@ -1,6 +1,5 @@
 """One SQLite file, one connection, at most one open transaction."""
 
-import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import sqlite_utils
 
 from edge.migrations import migrations
+from shared import wal
 from shared.errors import StorageError
 
 
@@ -68,14 +68,7 @@ class Database:
     def _wipe(self) -> None:
         """Empty it, unless somebody reads; never an error: what was committed is durable."""
         self._wiping = False
-        with contextlib.suppress(sqlite3.Error):
-            (before,) = self._connection.execute("pragma busy_timeout").fetchone()
-            self._connection.execute("pragma busy_timeout = 0")  # the tills do not wait for it
-            try:
-                row = self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
-                self.traces = bool(row[0])
-            finally:
-                self._connection.execute(f"pragma busy_timeout = {before}")
+        self.traces = not wal.empty(self._connection)
 
     def _execute(self, sql: str, *values: object) -> None:
         try:

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from shared.clock import to_datetime
 from shared.devices import DeviceReported, Status
 from shared.errors import OverloadedError
-from shared.masking import masked
 
 FAULTS_MAX: Final = 16
 """Of one device at a time."""
@@ -105,7 +104,7 @@ def with_fault(device: Device, data: DeviceReported, now_ms: int) -> list[Fault]
     Raises:
         OverloadedError: too many.
     """
-    part, code, detail = data.part or "", data.code or "", masked(data.detail)
+    part, code, detail = data.part or "", data.code or "", data.detail
     for place, known in enumerate(device.faults):
         if (known.part, known.code) == (part, code):
             kept = list(device.faults)

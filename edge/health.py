@@ -19,7 +19,6 @@ from edge.commands import FromDevice, TellHealth
 from edge.devices import Device, Told, news_of, state_of, with_fault, without_faults
 from shared.devices import DeviceReported
 from shared.errors import OverloadedError
-from shared.masking import masked
 
 DEVICES_MAX: Final = 2_000
 TELL_MS: Final = 60_000
@@ -104,8 +103,9 @@ class Health:
             elif data.connection and known.connection not in ("", data.connection):
                 return
             if known.up:
-                detail = masked(data.detail)
-                known = replace(known, up=False, since_ms=now_ms, cause=event_id, detail=detail)
+                known = replace(
+                    known, up=False, since_ms=now_ms, cause=event_id, detail=data.detail
+                )
             self._put(known)
             return
         if known is None:

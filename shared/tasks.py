@@ -13,19 +13,18 @@ TaskState = Literal[
 UNPICKED: Final[frozenset[TaskState]] = frozenset({"issued", "accepted"})
 """States of a task of which nothing was picked yet."""
 
-_BEFORE_SHIPPED: Final[frozenset[TaskState]] = frozenset(
-    {"issued", "accepted", "completed", "packed"}
-)
+UNSHIPPED: Final[frozenset[TaskState]] = UNPICKED | {"completed", "packed"}
+"""States of a task whose goods are at the node."""
 
 STEPS: Final[dict[str, tuple[frozenset[TaskState], TaskState | None]]] = {
     "pick.accepted": (frozenset({"issued"}), "accepted"),
     "pick.short": (UNPICKED, None),
     "pick.rejected": (UNPICKED, "rejected"),
     "pick.withdrawn": (frozenset({"issued"}), "withdrawn"),
-    "pick.kept": (_BEFORE_SHIPPED | {"shipped", "delivered", "rejected"}, None),
+    "pick.kept": (UNSHIPPED | {"shipped", "delivered", "rejected"}, None),
     "pick.completed": (UNPICKED, "completed"),
     "package.packed": (UNPICKED | {"completed"}, "packed"),
-    "package.shipped": (_BEFORE_SHIPPED, "shipped"),
+    "package.shipped": (UNSHIPPED, "shipped"),
     "package.delivered": (frozenset({"shipped"}), "delivered"),
 }
 """Report to the states that it may find, and the state that it leads to (None: it stays)."""

@@ -19,6 +19,7 @@ from central.api.problems import ProblemError
 from central.api.readers import Readers
 from central.database import Database
 from central.history import last_archived
+from central.ledger import last_position
 from shared.errors import PointsmanError
 
 POLL_S: Final = 0.25
@@ -123,7 +124,7 @@ class Changes:
                     yield found
 
     async def _look(self) -> int:
-        end = await self._readers.read(queries.last_position)
+        end = await self._readers.read(last_position)
         async with self._moved:
             if end != self._end:
                 self._end = end

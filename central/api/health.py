@@ -4,13 +4,13 @@ from typing import Any, Final
 
 from litestar import Request, Response, get
 
-from central import queries
 from central.api import answers, asked
 from central.api.asked import asked_of
 from central.api.contract import DOCUMENT
 from central.api.operation import Operation
 from central.api.replies import JSON, reply
 from central.api.service import Here
+from central.ledger import last_position
 
 _LIVE = Operation("getLive", "health", None, {200: answers.Health})
 _READY = Operation("getReady", "health", None, {200: answers.Health})
@@ -28,7 +28,7 @@ async def get_live(request: Request[Any, Any, Any], service: Here) -> Response[b
 async def get_ready(request: Request[Any, Any, Any], service: Here) -> Response[bytes]:
     """Whether the database can be read; 503 if not."""
     asked_of(request, asked.Nothing)
-    await service.readers.read(queries.last_position)
+    await service.readers.read(last_position)
     return reply(_health(service))
 
 

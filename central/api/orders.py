@@ -13,6 +13,7 @@ from central.api.operation import Operation
 from central.api.problems import ProblemError, problem_of
 from central.api.replies import JSON, reply, single
 from central.api.service import Here, Service, token_of
+from central.past import acceptance
 from shared.clock import to_ms
 from shared.envelope import NUL, Event, decode_data, decode_event, make_event
 from shared.errors import NotJsonError, PointsmanError, split_error
@@ -224,7 +225,7 @@ async def _answer_of_old(
     service: Service, order_id: str, data: InputRejected
 ) -> tuple[Event, OrderAccepted]:
     """What the edge has answered long ago, from the ledger."""
-    raw = await service.readers.read(lambda db: resources.acceptance(db, order_id))
+    raw = await service.readers.read(lambda db: acceptance(db, order_id))
     if raw is None:
         raise _refusal_of(data)
     event = decode_event(raw)

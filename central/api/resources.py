@@ -19,7 +19,9 @@ from central.api.problems import ProblemError, not_found
 from central.checkpoint import Checkpoint, Signed
 from central.database import Database
 from central.history import Archived, load_archives
+from central.ledger import last_position
 from shared.clock import to_datetime, to_ms
+from shared.tasks import UNSHIPPED
 
 PARTS_MAX: Final = 1_000
 """Of each kind, in an answer about one thing."""
@@ -74,11 +76,6 @@ def events(db: Database, wanted: asked.Entries, *, whole: bool) -> answers.Entry
     rows = queries.entries_of(db, wanted.order_id, after=after, rows_max=wanted.limit + 1)
     page, following = pages.cut(rows, wanted, attrgetter("position"))
     return answers.EntryPage(items=[entry_of(row, whole=whole) for row in page], next=following)
-
-
-def acceptance(db: Database, order_id: str) -> bytes | None:
-    """The event by which an edge has taken an order, if the ledger has it."""
-    return queries.first_acceptance(db, order_id)
 
 
 def known(db: Database, order_id: str) -> Any:
@@ -174,7 +171,7 @@ def cell(db: Database, node_id: str, sku: str) -> answers.StockDetail:
 def ledger_state(db: Database) -> answers.LedgerState:
     """How far the ledger is signed, and what of it is in files."""
     files = [_archive(x) for x in reversed(load_archives(db)[-PARTS_MAX:])]
-    last = queries.last_position(db)
+    last = last_position(db)
     row = queries.last_checkpoint(db)
     if row is None:
         return answers.LedgerState(
@@ -233,7 +230,7 @@ def _task(row: Any, now_ms: int) -> answers.Task:
         missing=row.missing,
         promised_at=_moment(row.promised_ms),
         changed_at=to_datetime(row.changed_ms),
-        late=late and row.state in queries.OPEN_TASKS,
+        late=late and row.state in UNSHIPPED,
     )
 
 

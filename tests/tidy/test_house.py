@@ -55,6 +55,7 @@ SPEAK_SQL = {
     "central/tracing.py",
     "central/vault.py",
     "central/views.py",
+    "shared/wal.py",
 }
 # Demo and simulator count in the daemons' own files, independently of their code.
 READ_SQL = ("deploy/demo/", "deploy/sim/")

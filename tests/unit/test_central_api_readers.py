@@ -6,9 +6,9 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from central import queries
 from central.api.readers import WAITING_MAX, Readers
 from central.database import open_reader
+from central.ledger import last_position
 from shared.errors import ConfigError, OverloadedError, StorageError
 from tests.central_scene import scene
 
@@ -22,9 +22,9 @@ def readers(tmp_path):
 
 async def test_a_database_that_comes_later_is_found(readers, tmp_path):
     with pytest.raises(ConfigError):
-        await readers.read(queries.last_position)
+        await readers.read(last_position)
     with scene(tmp_path):
-        assert await readers.read(queries.last_position) == 0
+        assert await readers.read(last_position) == 0
 
 
 async def test_a_fault_ends_neither_the_thread_nor_the_next_read(readers, tmp_path):
@@ -33,7 +33,7 @@ async def test_a_fault_ends_neither_the_thread_nor_the_next_read(readers, tmp_pa
             await readers.read(lambda db: db.execute(text("SELECT nothing FROM nowhere")))
         with pytest.raises(ZeroDivisionError):
             await readers.read(lambda db: 1 // 0)
-        assert await readers.read(queries.last_position) == 0
+        assert await readers.read(last_position) == 0
 
 
 async def test_a_reader_cannot_write(readers, tmp_path):
@@ -51,13 +51,11 @@ async def test_more_than_may_wait_are_refused(readers, tmp_path):
 
         held = asyncio.create_task(readers.read(hold))
         await asyncio.to_thread(busy.wait, 20)
-        waiting = [
-            asyncio.create_task(readers.read(queries.last_position)) for _ in range(WAITING_MAX)
-        ]
+        waiting = [asyncio.create_task(readers.read(last_position)) for _ in range(WAITING_MAX)]
         try:
             await asyncio.sleep(0)
             with pytest.raises(OverloadedError):
-                await readers.read(queries.last_position)
+                await readers.read(last_position)
         finally:
             go_on.set()
         await held
