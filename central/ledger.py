@@ -245,6 +245,12 @@ def load_checkpoints(connection: Connection) -> Generator[Signed]:
             yield Signed(*row)
 
 
+def last_checkpoint(connection: Connection) -> Signed | None:
+    """The newest."""
+    row = connection.execute(_LAST_CHECKPOINT).first()
+    return None if row is None else Signed(*row)
+
+
 def last_position(connection: Connection) -> int:
     """Of the newest entry; 0 if there is none."""
     return connection.scalar(select(func.max(ledger.c.position))) or 0
@@ -259,8 +265,7 @@ def uncovered(connection: Connection) -> int:
 
 def checkpoint(connection: Connection, signer: Signer, entries_max: int, now_ms: int) -> Signed:
     """Make and keep the next checkpoint; it covers at most so many entries, and at least one."""
-    row = connection.execute(_LAST_CHECKPOINT).first()
-    last = None if row is None else Signed(*row)
+    last = last_checkpoint(connection)
     covered = 0 if last is None else last.position
     rows = connection.execute(
         _HEADS.order_by(ledger.c.position).limit(entries_max), {"after": covered}

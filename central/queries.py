@@ -13,7 +13,6 @@ from central.database import rows_in, where_in
 from central.devices import DeviceState, State
 from central.tables import (
     accounts,
-    checkpoints,
     devices,
     exceptions,
     ledger,
@@ -222,13 +221,6 @@ def entries_between(
     query = _narrowed(_ENTRIES, (ledger.c.type, type_), (ledger.c.correlation_id, order_id))
     query = query.where(ledger.c.position > after, ledger.c.position <= through)
     return connection.execute(query.order_by(ledger.c.position)).all()
-
-
-def last_checkpoint(connection: Connection) -> Row[Any] | None:
-    """The newest checkpoint."""
-    return connection.execute(
-        select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
-    ).first()
 
 
 def _narrowed(query: Select[Any], *wanted: tuple[ColumnElement[Any], str | None]) -> Select[Any]:

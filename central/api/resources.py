@@ -16,10 +16,10 @@ from central.api import answers, asked, pages
 from central.api.asked import flag, given
 from central.api.entries import entry_of
 from central.api.problems import ProblemError, not_found
-from central.checkpoint import Checkpoint, Signed
+from central.checkpoint import Checkpoint
 from central.database import Database
 from central.history import Archived, load_archives
-from central.ledger import last_position
+from central.ledger import last_checkpoint, last_position
 from shared.clock import to_datetime, to_ms
 from shared.tasks import UNSHIPPED
 
@@ -172,13 +172,12 @@ def ledger_state(db: Database) -> answers.LedgerState:
     """How far the ledger is signed, and what of it is in files."""
     files = [_archive(x) for x in reversed(load_archives(db)[-PARTS_MAX:])]
     last = last_position(db)
-    row = queries.last_checkpoint(db)
-    if row is None:
+    signed = last_checkpoint(db)
+    if signed is None:
         return answers.LedgerState(
             last_position=last, signed_position=0, checkpoint=None, signed_at=None, hash=None,
             key=None, archives=files,
         )  # fmt: skip
-    signed = Signed(row.number, row.position, row.body, row.signature)
     try:
         body = msgspec.json.decode(signed.body, type=Checkpoint)
     except msgspec.DecodeError:
