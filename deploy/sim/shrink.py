@@ -18,7 +18,7 @@ def shrink(
     seconds_max: float,
     simulate: Simulate = simulate,
 ) -> Violation:
-    """The same promise broken by less.
+    """The same promise broken by less, and no later.
 
     Args:
         scenario: breaks it.
@@ -35,7 +35,12 @@ def shrink(
             if time.monotonic() > end_s:
                 return best
             found = simulate(smaller).violation
-            if found is not None and found.invariant == violation.invariant:
+            # Not later than it was: a world cut short may break it only while it comes to rest.
+            if (
+                found is not None
+                and found.invariant == violation.invariant
+                and found.step <= violation.step
+            ):
                 scenario, best, moved = smaller, found, True
                 break
     return best
